@@ -1,0 +1,35 @@
+"""What services say to each other. Importing this package registers every event and command."""
+
+from nexus_common.contracts import (
+    account,
+    feed,
+    guard,
+    instrument,
+    macro,
+    market,
+    notice,
+    order,
+    risk,
+    run,
+    schedule,
+    session,
+    signal,
+    trade,
+)
+
+__all__ = [
+    "account",
+    "feed",
+    "guard",
+    "instrument",
+    "macro",
+    "market",
+    "notice",
+    "order",
+    "risk",
+    "run",
+    "schedule",
+    "session",
+    "signal",
+    "trade",
+]

@@ -1,0 +1,63 @@
+"""The sentinel: a fall of the whole market. Owner: shield, stream `guard-crypto`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.signal import Action
+from nexus_common.contracts.values import Fraction, Instant, Number, Price, Symbol, Value, Venue
+
+
+class FallMeasure(StrEnum):
+    """The two readings of a fall, whichever comes first."""
+
+    CANDLE_OPEN = "from the open of the current 15m candle"
+    FIVE_MINUTE_HIGH = "from the highest price of the last 5 minutes"
+
+
+class FallEvidence(Value):
+    """The ticks or bar that a fall was read from, and what confirmed it."""
+
+    measure: FallMeasure
+    reference_price: Price
+    reference_at: Instant
+    price: Price
+    price_at: Instant
+    fall_percent: Number
+    confirmed_by: str
+
+
+class BlackSwanDeclared(Event):
+    """BTC fell beyond the limit: every long on a crypto venue is left, new longs are blocked."""
+
+    type = "guard.black_swan_declared"
+
+    venue: Venue
+    symbol: Symbol
+    evidence: FallEvidence
+    action: Action
+    confidence: Fraction
+    longs_blocked_until: Instant
+
+
+class AmberRaised(Event):
+    """Half a black swan: no new crypto longs for a while, trailing stops tightened."""
+
+    type = "guard.amber_raised"
+
+    venue: Venue
+    symbol: Symbol
+    evidence: FallEvidence
+    longs_blocked_until: Instant
+
+
+class GuardReleased(Event):
+    """Longs are allowed again and the rule is armed anew."""
+
+    type = "guard.released"
+
+    reason: str
+
+
+GuardEvent = BlackSwanDeclared | AmberRaised | GuardReleased

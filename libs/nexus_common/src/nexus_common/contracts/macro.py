@@ -1,0 +1,21 @@
+"""Market-wide figures. Owner: ingest, stream `macro-global`."""
+
+from __future__ import annotations
+
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.values import Instant, Number
+
+
+class MacroRead(Event):
+    """One reading of the whole crypto market; what is not known is absent, never 0.
+
+    `btc_dominance` is in percent of the total market capitalisation, `total_market_cap` in USD,
+    `fear_greed` from 0 (fear) to 100. `known_at` is when the figures became known.
+    """
+
+    type = "macro.read"
+
+    known_at: Instant
+    btc_dominance: Number | None = None
+    total_market_cap: Number | None = None
+    fear_greed: int | None = None

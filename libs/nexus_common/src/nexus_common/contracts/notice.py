@@ -1,0 +1,29 @@
+"""What a user is told. Owner: telegram, streams `notice-{user}`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.values import UserId
+
+
+class Urgency(StrEnum):
+    INFO = "info"
+    TRADE = "trade"
+    ALARM = "alarm"
+
+
+class NoticeComposed(Event):
+    """A message is to reach a user; `about` is the event it tells of."""
+
+    type = "notice.composed"
+
+    user: UserId
+    urgency: Urgency
+    text: str
+    about: UUID
+
+
+NoticeEvent = NoticeComposed

@@ -1,0 +1,155 @@
+"""The words every message is made of: money, time, direction, names."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, NewType
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+
+UserId = NewType("UserId", str)
+AccountId = NewType("AccountId", str)
+Symbol = NewType("Symbol", str)
+ClientOrderId = NewType("ClientOrderId", str)
+TradeId = NewType("TradeId", str)
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone; times are aware UTC")
+    return moment.astimezone(UTC)
+
+
+def _finite(number: Decimal) -> Decimal:
+    if not number.is_finite():
+        raise ValueError(f"{number} is not a finite number")
+    return number
+
+
+def format_instant(moment: datetime) -> str:
+    """UTC with microseconds, always of the same length."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def format_decimal(number: Decimal) -> str:
+    """Plain digits, never an exponent."""
+    return format(number, "f")
+
+
+Instant = Annotated[datetime, AfterValidator(_utc), PlainSerializer(format_instant, return_type=str)]
+Number = Annotated[Decimal, AfterValidator(_finite), PlainSerializer(format_decimal, return_type=str)]
+Money = Number
+Price = Annotated[Number, Field(gt=0)]
+Quantity = Annotated[Number, Field(gt=0)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+
+
+class Value(BaseModel):
+    """A frozen group of fields inside an event or a command."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Venue(StrEnum):
+    """Where an instrument trades. Paper trading is a property of the account, not a venue."""
+
+    BINANCE = "binance"
+    BYBIT = "bybit"
+    ALPACA = "alpaca"
+
+    @property
+    def is_crypto(self) -> bool:
+        return self is not Venue.ALPACA
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class Direction(StrEnum):
+    LONG = "long"
+    SHORT = "short"
+
+    @property
+    def opposite(self) -> Direction:
+        return Direction.SHORT if self is Direction.LONG else Direction.LONG
+
+    @property
+    def entry_side(self) -> Side:
+        return Side.BUY if self is Direction.LONG else Side.SELL
+
+    @property
+    def exit_side(self) -> Side:
+        return self.entry_side.opposite
+
+    @property
+    def sign(self) -> int:
+        """+1 when a rising price is a gain, -1 when a falling one is."""
+        return 1 if self is Direction.LONG else -1
+
+
+class Timeframe(StrEnum):
+    M1 = "1m"
+    M5 = "5m"
+    M15 = "15m"
+    H1 = "1h"
+    H4 = "4h"
+
+    @property
+    def seconds(self) -> int:
+        return _SECONDS[self]
+
+    @property
+    def duration(self) -> timedelta:
+        return timedelta(seconds=self.seconds)
+
+
+_SECONDS = {
+    Timeframe.M1: 60,
+    Timeframe.M5: 300,
+    Timeframe.M15: 900,
+    Timeframe.H1: 3_600,
+    Timeframe.H4: 14_400,
+}
+
+
+class Mode(StrEnum):
+    """How much a user leaves to the system."""
+
+    WATCHER = "watcher"
+    COPILOT = "copilot"
+    PILOT = "pilot"
+
+
+class Profile(StrEnum):
+    CONSERVATIVE = "conservative"
+    NEXUS = "nexus"
+    RONIN = "ronin"
+
+
+class Origin(StrEnum):
+    """Who wanted a trade: a strategy or a person."""
+
+    SIGNAL = "signal"
+    MANUAL = "manual"
+
+
+class Service(StrEnum):
+    INGEST = "ingest"
+    CORTEX = "cortex"
+    SHIELD = "shield"
+    EXECUTOR = "executor"
+    TELEGRAM = "telegram"
+    SCHEDULER = "scheduler"
+
+
+def instrument_key(venue: Venue, symbol: Symbol) -> str:
+    """The name of an instrument inside a stream name: `binance.BTCUSDT`."""
+    return f"{venue}.{symbol}"

@@ -1,0 +1,1 @@
+"""Instruments, candles, features and the matching engine: pure computation."""

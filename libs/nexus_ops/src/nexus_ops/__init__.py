@@ -1,0 +1,1 @@
+"""The `nexus` command: the embedded stack, the demo, replay, verification and explanation."""

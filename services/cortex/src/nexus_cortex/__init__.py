@@ -1,0 +1,1 @@
+"""Features, regime and strategies: signals with their reasons."""

@@ -1,0 +1,1 @@
+"""Mode gate, orders, protection, reconciliation: the venue fence."""

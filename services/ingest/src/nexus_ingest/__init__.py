@@ -1,0 +1,1 @@
+"""Market data: feeds, closed candles, feed health."""

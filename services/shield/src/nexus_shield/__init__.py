@@ -1,0 +1,1 @@
+"""Sizing, limits, circuit breaker, black swan: verdicts."""

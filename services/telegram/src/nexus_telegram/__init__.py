@@ -1,0 +1,1 @@
+"""Sessions, roles, approvals and notices."""
