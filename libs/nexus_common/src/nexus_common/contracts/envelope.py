@@ -6,6 +6,7 @@ content hash (SHA-256 of the body); tampering is found by the chain hash.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -14,6 +15,7 @@ from uuid import UUID
 
 import orjson
 
+from nexus_common.contracts.ids import event_id
 from nexus_common.contracts.message import Event, command_payload, command_type, decode_command, decode_event
 from nexus_common.contracts.values import AccountId, format_instant
 
@@ -61,13 +63,24 @@ class Recorded(Generic[E_co]):
 
 @dataclass(frozen=True, slots=True)
 class SealedCommand:
-    """A command as it is stored beside the events it led to."""
+    """A command as it is stored beside the events it led to: all that deciding it again takes."""
 
     command_id: UUID
     stream: str
     type: str
     causation_id: UUID
     body: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedCommand:
+    """A stored command with its circumstances. `consumer` is who sent it; a `correlation_id` that is absent
+    says that the command began a story."""
+
+    command: Any
+    consumer: str
+    correlation_id: UUID | None
+    account: AccountId | None
 
 
 def category_of(stream: str) -> str:
@@ -132,14 +145,57 @@ def chain_hash(previous: bytes, body: str, recorded_at: datetime, fingerprint: s
     ).digest()
 
 
-def seal_command(command: object, command_id: UUID, stream: str, causation_id: UUID) -> SealedCommand:
+def seal_command(
+    command: object,
+    command_id: UUID,
+    stream: str,
+    causation_id: UUID,
+    *,
+    consumer: str,
+    correlation_id: UUID | None = None,
+    account: AccountId | None = None,
+) -> SealedCommand:
     """The stored form of a command."""
     name = command_type(type(command))
-    body = canonical({"data": command_payload(command), "type": name})
+    body = canonical(
+        {
+            "account": account,
+            "consumer": consumer,
+            "correlation": None if correlation_id is None else str(correlation_id),
+            "data": command_payload(command),
+            "type": name,
+        }
+    )
     return SealedCommand(command_id, stream, name, causation_id, body)
 
 
-def open_command(sealed: SealedCommand) -> Any:
-    """The command a sealed one was made of."""
+def open_command(sealed: SealedCommand) -> OpenedCommand:
+    """The command a sealed one was made of; raises UnknownMessage when a newer release wrote it."""
     fields = orjson.loads(sealed.body)
-    return decode_command(fields["type"], fields["data"])
+    correlation = fields["correlation"]
+    return OpenedCommand(
+        decode_command(fields["type"], fields["data"]),
+        fields["consumer"],
+        None if correlation is None else UUID(correlation),
+        fields["account"],
+    )
+
+
+def seal_events(
+    events: Sequence[Event],
+    *,
+    consumer: str,
+    stream: str,
+    version: int,
+    at: datetime,
+    cause: UUID,
+    correlation: UUID | None,
+    account: AccountId | None,
+) -> tuple[Envelope[Event], ...]:
+    """Envelopes for what one command led to, behind position `version` of the stream; ids follow from the cause."""
+    ids = [event_id(cause, consumer, stream, index) for index in range(len(events))]
+    story = correlation or (ids[0] if ids else cause)
+    return tuple(
+        Envelope(event, identity, stream, version + 1 + index, story, cause, account, at)
+        for index, (event, identity) in enumerate(zip(events, ids, strict=True))
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nexus_common.contracts.message import Event
+from dataclasses import dataclass
+
+from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import Instant, Symbol, Timeframe, Venue
 
 
@@ -34,7 +36,7 @@ class FeedRestored(Event):
 
 
 class GapFound(Event):
-    """Bars are missing: no candle closed for `symbol` from `first` up to and including `last` (open times)."""
+    """Bars are missing: no candle of `symbol` closed from `first` up to and including `last` (open times)."""
 
     type = "feed.gap_found"
 
@@ -55,3 +57,46 @@ class FeedEnded(Event):
 
 
 FeedEvent = FeedStarted | FeedLost | FeedRestored | GapFound | FeedEnded
+
+
+@command("feed.start_feed")
+@dataclass(frozen=True, slots=True)
+class StartFeed:
+    at: Instant
+    venue: Venue
+    sources: dict[Symbol, str]
+    notes: tuple[str, ...]
+    start: Instant
+    end: Instant | None
+
+
+@command("feed.lose_feed")
+@dataclass(frozen=True, slots=True)
+class LoseFeed:
+    at: Instant
+    venue: Venue
+    reason: str
+
+
+@command("feed.restore_feed")
+@dataclass(frozen=True, slots=True)
+class RestoreFeed:
+    at: Instant
+    venue: Venue
+
+
+@command("feed.report_gap")
+@dataclass(frozen=True, slots=True)
+class ReportGap:
+    at: Instant
+    gap: GapFound
+
+
+@command("feed.end_feed")
+@dataclass(frozen=True, slots=True)
+class EndFeed:
+    at: Instant
+    venue: Venue
+
+
+FeedCommand = StartFeed | LoseFeed | RestoreFeed | ReportGap | EndFeed

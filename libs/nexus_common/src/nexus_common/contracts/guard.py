@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from nexus_common.contracts.message import Event
+from nexus_common.contracts.limits import GuardSettings
+from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.signal import Action
 from nexus_common.contracts.values import Fraction, Instant, Number, Price, Symbol, Value, Venue
 
@@ -61,3 +64,35 @@ class GuardReleased(Event):
 
 
 GuardEvent = BlackSwanDeclared | AmberRaised | GuardReleased
+
+
+class GuardStanding(Value):
+    """Where the sentinel stands: until when longs are blocked, and by what. Absent: not at all."""
+
+    black_swan_until: Instant | None = None
+    amber_until: Instant | None = None
+
+
+@command("guard.declare_fall")
+@dataclass(frozen=True, slots=True)
+class DeclareFall:
+    """The reference market fell; `amber` and `black_swan` hold the first tick beyond each limit."""
+
+    venue: Venue
+    symbol: Symbol
+    black_swan: FallEvidence | None
+    amber: FallEvidence | None
+    settings: GuardSettings
+    at: datetime
+
+
+@command("guard.release_guard")
+@dataclass(frozen=True, slots=True)
+class ReleaseGuard:
+    """The time is up, or the owner wants longs again."""
+
+    reason: str
+    at: datetime
+
+
+GuardCommand = DeclareFall | ReleaseGuard

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from nexus_common.contracts.message import Event
-from nexus_common.contracts.values import Fraction, Number, Price, Quantity, Symbol, Value, Venue
+from nexus_common.contracts.message import Event, command
+from nexus_common.contracts.values import Fraction, Instant, Number, Price, Quantity, Symbol, Value, Venue
 
 
 class InstrumentKind(StrEnum):
@@ -54,5 +55,13 @@ class InstrumentsListed(Event):
 
     type = "instrument.listed"
 
+    venue: Venue
+    instruments: tuple[Instrument, ...]
+
+
+@command("instrument.list_instruments")
+@dataclass(frozen=True, slots=True)
+class ListInstruments:
+    at: Instant
     venue: Venue
     instruments: tuple[Instrument, ...]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nexus_common.contracts.message import Event
+from dataclasses import dataclass
+
+from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import Instant, Number
 
 
@@ -19,3 +21,10 @@ class MacroRead(Event):
     btc_dominance: Number | None = None
     total_market_cap: Number | None = None
     fear_greed: int | None = None
+
+
+@command("macro.record_macro")
+@dataclass(frozen=True, slots=True)
+class RecordMacro:
+    at: Instant
+    reading: MacroRead

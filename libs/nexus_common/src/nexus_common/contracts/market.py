@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from nexus_common.contracts.message import Event
+from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import Instant, Number, Price, Symbol, Timeframe, Venue
 
 
@@ -71,3 +72,31 @@ class FundingSettled(Event):
 
 
 MarketEvent = CandlesClosed | CandlesBackfilled | FundingSettled
+
+
+@command("market.record_candles")
+@dataclass(frozen=True, slots=True)
+class RecordCandles:
+    """Candles of one venue and partition closed; `at` is `closed.at`."""
+
+    at: Instant
+    closed: CandlesClosed
+
+
+@command("market.record_backfill")
+@dataclass(frozen=True, slots=True)
+class RecordBackfill:
+    """A chunk of a series from before trading began, on stream `market-{venue}.{symbol}.{timeframe}`."""
+
+    at: Instant
+    backfill: CandlesBackfilled
+
+
+@command("market.record_funding")
+@dataclass(frozen=True, slots=True)
+class RecordFunding:
+    at: Instant
+    funding: FundingSettled
+
+
+MarketCommand = RecordCandles | RecordBackfill | RecordFunding

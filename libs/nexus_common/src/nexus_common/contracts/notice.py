@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from nexus_common.contracts.message import Event
+from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import UserId
 
 
@@ -27,3 +29,16 @@ class NoticeComposed(Event):
 
 
 NoticeEvent = NoticeComposed
+
+
+@command("notice.compose")
+@dataclass(frozen=True, slots=True)
+class ComposeNotice:
+    user: UserId
+    urgency: Urgency
+    text: str
+    about: UUID
+    at: datetime
+
+
+NoticeCommand = ComposeNotice

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
-from nexus_common.contracts.message import Event
+from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import (
     AccountId,
     ClientOrderId,
@@ -195,4 +198,122 @@ OrderEvent = (
     | OrderAmended
     | AmendRefused
     | OrderTriggered
+)
+
+
+@command("order.record_intent")
+@dataclass(frozen=True, slots=True)
+class RecordIntent:
+    """Write down an order and that its request is about to leave; both must be committed before it does."""
+
+    intent: OrderIntentRecorded
+    attempt: int
+    deadline: datetime
+    at: datetime
+
+
+class Outcome(StrEnum):
+    """What is known of a started submission."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    ABSENT = "absent"
+
+
+@command("order.record_reply")
+@dataclass(frozen=True, slots=True)
+class RecordReply:
+    """What the venue answered to the request itself; UNKNOWN when it did not.
+
+    `at` is when the submission started, so that an answer found by a later lookup is the same fact.
+    """
+
+    outcome: Outcome
+    at: datetime
+    venue_order_id: str = ""
+    code: str = ""
+    reason: str = ""
+
+
+@command("order.resolve_submit")
+@dataclass(frozen=True, slots=True)
+class ResolveSubmit:
+    """What asking the venue brought about a submission without an answer: ACCEPTED (adopted) or ABSENT."""
+
+    outcome: Outcome
+    at: datetime
+    venue_order_id: str = ""
+    evidence: str = ""
+
+
+@command("order.record_fill")
+@dataclass(frozen=True, slots=True)
+class RecordFill:
+    """A trade of this order at the venue, from its private stream."""
+
+    fill_id: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    liquidity: Liquidity
+    complete: bool
+    at: datetime
+
+
+@command("order.start_cancel")
+@dataclass(frozen=True, slots=True)
+class StartCancel:
+    reason: str
+    at: datetime
+
+
+@command("order.record_canceled")
+@dataclass(frozen=True, slots=True)
+class RecordCanceled:
+    reason: str
+    at: datetime
+
+
+@command("order.start_amend")
+@dataclass(frozen=True, slots=True)
+class StartAmend:
+    trigger_price: Decimal
+    at: datetime
+
+
+@command("order.record_amended")
+@dataclass(frozen=True, slots=True)
+class RecordAmended:
+    revision: int
+    at: datetime
+
+
+@command("order.record_amend_refused")
+@dataclass(frozen=True, slots=True)
+class RecordAmendRefused:
+    revision: int
+    code: str
+    reason: str
+    at: datetime
+
+
+@command("order.record_triggered")
+@dataclass(frozen=True, slots=True)
+class RecordTriggered:
+    price: Decimal
+    at: datetime
+
+
+OrderCommand = (
+    RecordIntent
+    | RecordReply
+    | ResolveSubmit
+    | RecordFill
+    | StartCancel
+    | RecordCanceled
+    | StartAmend
+    | RecordAmended
+    | RecordAmendRefused
+    | RecordTriggered
 )

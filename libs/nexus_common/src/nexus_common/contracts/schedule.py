@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
-from nexus_common.contracts.message import Event
+from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import Instant, Number, Symbol, UserId
 
 
@@ -31,6 +34,8 @@ class TaskScheduled(Event):
 
 
 class TaskDue(Event):
+    """A task's time has come, or its price. `missed` counts later times that had passed too: it is due once."""
+
     type = "schedule.task_due"
 
     user: UserId
@@ -50,4 +55,65 @@ class TaskCanceled(Event):
     reason: str
 
 
-ScheduleEvent = TaskScheduled | TaskDue | TaskCanceled
+class TaskRefused(Event):
+    """What a user asked for cannot be scheduled; `reason` says why."""
+
+    type = "schedule.task_refused"
+
+    user: UserId
+    task: str
+    reason: str
+
+
+ScheduleEvent = TaskScheduled | TaskDue | TaskCanceled | TaskRefused
+
+
+@command("schedule.schedule_task")
+@dataclass(frozen=True, slots=True)
+class ScheduleTask:
+    """Either `cron` (UTC, five fields) or `due`, or for a price alert `symbol`, `price` and `above`."""
+
+    user: UserId
+    task: str
+    kind: TaskKind
+    text: str
+    cron: str | None
+    due: datetime | None
+    symbol: Symbol | None
+    price: Decimal | None
+    above: bool | None
+    tasks_max: int
+    at: datetime
+
+
+@command("schedule.cancel_task")
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    user: UserId
+    task: str
+    reason: str
+    at: datetime
+
+
+@command("schedule.advance")
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Time has come to `at`: is this task due?"""
+
+    user: UserId
+    task: str
+    at: datetime
+
+
+@command("schedule.note_close")
+@dataclass(frozen=True, slots=True)
+class NoteClose:
+    """A candle closed at `close`: does that cross this alert's price?"""
+
+    user: UserId
+    task: str
+    close: Decimal
+    at: datetime
+
+
+ScheduleCommand = ScheduleTask | CancelTask | Advance | NoteClose

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
-from nexus_common.contracts.message import Event
+from nexus_common.contracts.message import Event, command
+from nexus_common.contracts.schedule import TaskKind
 from nexus_common.contracts.values import (
     AccountId,
     Direction,
@@ -13,6 +17,7 @@ from nexus_common.contracts.values import (
     Mode,
     Money,
     Number,
+    Price,
     Profile,
     Symbol,
     TradeId,
@@ -156,6 +161,44 @@ class InputRefused(Event):
     reason: str
 
 
+class InputTaken(Event):
+    """A user wrote something; what follows from it is caused by this event.
+
+    `source` names where it came from (a script, a chat), `number` counts its inputs upwards, so that after a
+    restart none is taken twice and none is left out.
+    """
+
+    type = "session.input_taken"
+
+    user: UserId
+    source: str
+    number: int
+    text: str
+
+
+class TaskRequested(Event):
+    """The user wants to be told something later: by `cron` (UTC), once at `due`, or when a price is crossed."""
+
+    type = "session.task_requested"
+
+    user: UserId
+    task: str
+    kind: TaskKind
+    text: str
+    cron: str | None = None
+    due: Instant | None = None
+    symbol: Symbol | None = None
+    price: Price | None = None
+    above: bool | None = None
+
+
+class TaskCancelRequested(Event):
+    type = "session.task_cancel_requested"
+
+    user: UserId
+    task: str
+
+
 SessionEvent = (
     SessionOpened
     | ModeChanged
@@ -170,6 +213,183 @@ SessionEvent = (
     | KillRequested
     | RiskSettingChanged
     | InputRefused
+    | InputTaken
+    | TaskRequested
+    | TaskCancelRequested
+)
+
+
+@command("session.open")
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    user: UserId
+    mode: Mode
+    profile: Profile
+    strategy: str
+    accounts: tuple[AccountSpec, ...]
+    at: datetime
+
+
+@command("session.take_input")
+@dataclass(frozen=True, slots=True)
+class TakeInput:
+    """Note what a user wrote, once for each number of a source."""
+
+    user: UserId
+    source: str
+    number: int
+    text: str
+    at: datetime
+
+
+@command("session.change_mode")
+@dataclass(frozen=True, slots=True)
+class ChangeMode:
+    user: UserId
+    mode: Mode
+    at: datetime
+
+
+@command("session.change_profile")
+@dataclass(frozen=True, slots=True)
+class ChangeProfile:
+    user: UserId
+    profile: Profile
+    at: datetime
+
+
+@command("session.choose_strategy")
+@dataclass(frozen=True, slots=True)
+class ChooseStrategy:
+    user: UserId
+    strategy: str
+    at: datetime
+
+
+@command("session.switch_strategy")
+@dataclass(frozen=True, slots=True)
+class SwitchStrategy:
+    user: UserId
+    strategy: str
+    enabled: bool
+    at: datetime
+
+
+@command("session.request_order")
+@dataclass(frozen=True, slots=True)
+class RequestOrder:
+    user: UserId
+    account: AccountId
+    symbol: Symbol
+    direction: Direction
+    stop_fraction: Decimal | None
+    leverage: int | None
+    at: datetime
+
+
+@command("session.request_close")
+@dataclass(frozen=True, slots=True)
+class RequestClose:
+    """Leave `symbol`, or everything, on these accounts."""
+
+    user: UserId
+    accounts: tuple[AccountId, ...]
+    symbol: Symbol | None
+    at: datetime
+
+
+@command("session.answer_proposal")
+@dataclass(frozen=True, slots=True)
+class AnswerProposal:
+    user: UserId
+    trade_id: TradeId
+    approved: bool
+    at: datetime
+
+
+@command("session.request_breaker_reset")
+@dataclass(frozen=True, slots=True)
+class RequestBreakerReset:
+    """Without an account: on all of the user's."""
+
+    user: UserId
+    account: AccountId | None
+    at: datetime
+
+
+@command("session.request_resume")
+@dataclass(frozen=True, slots=True)
+class RequestResume:
+    user: UserId
+    at: datetime
+
+
+@command("session.request_kill")
+@dataclass(frozen=True, slots=True)
+class RequestKill:
+    user: UserId
+    at: datetime
+
+
+@command("session.change_risk_setting")
+@dataclass(frozen=True, slots=True)
+class ChangeRiskSetting:
+    user: UserId
+    name: str
+    value: Decimal
+    at: datetime
+
+
+@command("session.refuse_input")
+@dataclass(frozen=True, slots=True)
+class RefuseInput:
+    user: UserId
+    text: str
+    reason: str
+    at: datetime
+
+
+@command("session.request_task")
+@dataclass(frozen=True, slots=True)
+class RequestTask:
+    """The session numbers its tasks itself."""
+
+    user: UserId
+    kind: TaskKind
+    text: str
+    cron: str | None
+    due: datetime | None
+    symbol: Symbol | None
+    price: Decimal | None
+    above: bool | None
+    at: datetime
+
+
+@command("session.request_task_cancel")
+@dataclass(frozen=True, slots=True)
+class RequestTaskCancel:
+    user: UserId
+    task: str
+    at: datetime
+
+
+SessionCommand = (
+    OpenSession
+    | TakeInput
+    | ChangeMode
+    | ChangeProfile
+    | ChooseStrategy
+    | SwitchStrategy
+    | RequestOrder
+    | RequestClose
+    | AnswerProposal
+    | RequestBreakerReset
+    | RequestResume
+    | RequestKill
+    | ChangeRiskSetting
+    | RefuseInput
+    | RequestTask
+    | RequestTaskCancel
 )
 
 
@@ -189,3 +409,27 @@ class RoleRevoked(Event):
 
 
 AccessEvent = RoleGranted | RoleRevoked
+
+
+@command("access.grant_role")
+@dataclass(frozen=True, slots=True)
+class GrantRole:
+    """`by_role` is the granter's own role at `at`; absent when the installation's settings grant it."""
+
+    user: UserId
+    role: Role
+    by: str
+    by_role: Role | None
+    at: datetime
+
+
+@command("access.revoke_role")
+@dataclass(frozen=True, slots=True)
+class RevokeRole:
+    user: UserId
+    by: str
+    by_role: Role | None
+    at: datetime
+
+
+AccessCommand = GrantRole | RevokeRole

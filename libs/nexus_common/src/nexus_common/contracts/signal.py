@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from nexus_common.contracts.message import Event
-from nexus_common.contracts.values import Direction, Fraction, Instant, Number, Price, Symbol, Timeframe, Value, Venue
+from nexus_common.contracts.message import Event, command
+from nexus_common.contracts.values import (
+    Direction,
+    Fraction,
+    Instant,
+    Number,
+    Price,
+    Symbol,
+    Timeframe,
+    Value,
+    Venue,
+)
 
 
 class Action(StrEnum):
@@ -61,7 +72,11 @@ class RegimeRead(Event):
 
 
 class SignalRaised(Event):
-    """A strategy wants to enter or to leave; entries carry their exit plan."""
+    """A strategy wants to enter or to leave; entries carry their exit plan.
+
+    `within_regime`: the `auto` rule lets this strategy trade now. When not, it was evaluated only because
+    a user chose it by hand, and it is for those users alone.
+    """
 
     type = "signal.raised"
 
@@ -78,6 +93,7 @@ class SignalRaised(Event):
     confidence: Fraction
     leverage_hint: int | None
     regime: Regime | None
+    within_regime: bool
     model_version: str
     features: dict[str, Number]
     reasons: tuple[str, ...]
@@ -108,3 +124,56 @@ class SignalWithheld(Event):
 
 
 SignalEvent = RegimeRead | SignalRaised | SignalWithheld
+
+
+class RegimeReading(Value):
+    """What the market is like at a close, which strategy fits it, and the figures that say so."""
+
+    regime: Regime
+    strategy: str
+    confidence: Fraction
+    model_version: str
+    inputs: dict[str, Number]
+
+
+class Proposal(Value):
+    """What a strategy makes of one close: its trigger held for this action.
+
+    `failed_rule` is the first rule that did not hold, with its figures in `detail`; None: all held. `since`
+    is when the situation began: a signal raised at or after it was raised for the same situation, and there
+    is no second one. `bound_to_regime`: under `auto` only while the regime names the strategy.
+    """
+
+    strategy: str
+    action: Action
+    timeframe: Timeframe
+    price: Price
+    atr: Number
+    atr_mean: Number
+    plan: ExitPlan | None
+    confidence: Fraction
+    leverage_hint: int | None
+    bound_to_regime: bool
+    since: Instant
+    failed_rule: str | None
+    detail: str
+    features: dict[str, Number]
+    reasons: tuple[str, ...]
+
+
+@command("signal.judge_market")
+@dataclass(frozen=True, slots=True)
+class JudgeMarket:
+    """Record what one close of one instrument says.
+
+    `auto`: strategies follow the regime; `by_hand` names those that someone chose whatever the regime.
+    """
+
+    at: Instant
+    venue: Venue
+    symbol: Symbol
+    candle_close: Instant
+    reading: RegimeReading
+    proposals: tuple[Proposal, ...]
+    auto: bool
+    by_hand: tuple[str, ...]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from nexus_common.contracts.message import Event
+from nexus_common.contracts.instrument import Instrument
+from nexus_common.contracts.message import Event, command
+from nexus_common.contracts.risk import EntryApproved
 from nexus_common.contracts.signal import ExitPlan
 from nexus_common.contracts.values import (
     AccountId,
     ClientOrderId,
     Direction,
+    Fraction,
     Instant,
+    Mode,
     Money,
     Number,
     Origin,
@@ -21,6 +28,7 @@ from nexus_common.contracts.values import (
     Timeframe,
     TradeId,
     UserId,
+    Value,
     Venue,
 )
 
@@ -113,7 +121,10 @@ class TradeAdmitted(Event):
 
 
 class TradeEntered(Event):
-    """Part or all of the entry filled; figures are cumulative."""
+    """Part or all of the entry filled; figures are cumulative.
+
+    `complete`: nothing more will fill, because all did or because the rest was canceled.
+    """
 
     type = "trade.entered"
 
@@ -127,6 +138,8 @@ class TradeEntered(Event):
     average_price: Price
     margin: Money
     complete: bool
+    fees: Money = Decimal(0)
+    opened_at: Instant | None = None
 
 
 class ProtectionSet(Event):
@@ -145,7 +158,7 @@ class ProtectionSet(Event):
 
 
 class TradeReduced(Event):
-    """Part of the position was closed; `quantity` is what is left."""
+    """Part of the position was closed; `quantity` is what is left, `fee` what this part's fill cost."""
 
     type = "trade.reduced"
 
@@ -153,6 +166,16 @@ class TradeReduced(Event):
     leg: str
     quantity: Number
     price: Price
+    fee: Money = Decimal(0)
+
+
+class FundingNoted(Event):
+    """Funding fell on this trade's position; a negative amount was received."""
+
+    type = "trade.funding_noted"
+
+    trade_id: TradeId
+    amount: Money
 
 
 class ExitOrdered(Event):
@@ -178,6 +201,7 @@ class ProtectionFailed(Event):
 class TradeClosed(Event):
     """The position is gone; every figure comes from fills and venue statements.
 
+    `funding` is what was paid (negative: received); net profit = gross profit - fees - funding.
     `r_multiple` is net profit over the money at risk at entry, `return_on_margin` over the margin used,
     `return_on_equity` over the equity at the decision: three different numbers.
     """
@@ -229,8 +253,153 @@ TradeEvent = (
     | TradeEntered
     | ProtectionSet
     | TradeReduced
+    | FundingNoted
     | ExitOrdered
     | ProtectionFailed
     | TradeClosed
     | TradeAbandoned
+)
+
+
+class TargetPlan(Value):
+    """How a position is split over its targets: shares of the quantity, and how far the second one is.
+
+    The rest trails. Where a part would be smaller than the venue takes, the whole goes to the first target.
+    """
+
+    first_share: Fraction = Decimal("0.5")
+    second_share: Fraction = Decimal("0.25")
+    second_factor: Number = Decimal("1.5")
+
+
+@command("trade.consider_verdict")
+@dataclass(frozen=True, slots=True)
+class ConsiderVerdict:
+    """Put an approved entry through the owner's mode.
+
+    `refusal` says why it must not be made after all (last hop, an unresolved order, a kill meanwhile).
+    """
+
+    verdict_id: UUID
+    verdict: EntryApproved
+    account: AccountId
+    user: UserId
+    mode: Mode
+    proposal_seconds: int
+    drift_atr: Decimal
+    refusal: str | None
+    at: datetime
+
+
+@command("trade.answer_proposal")
+@dataclass(frozen=True, slots=True)
+class AnswerProposal:
+    """The owner's answer; `price` is the instrument's last price, None when there is no fresh one."""
+
+    verdict: EntryApproved
+    approved: bool
+    by: str
+    price: Decimal | None
+    refusal: str | None
+    at: datetime
+
+
+@command("trade.expire_proposal")
+@dataclass(frozen=True, slots=True)
+class ExpireProposal:
+    """A proposal is off the table: run out, drifted, or overtaken by a kill or a black swan."""
+
+    reason: str
+    at: datetime
+
+
+@command("trade.record_entry_fill")
+@dataclass(frozen=True, slots=True)
+class RecordEntryFill:
+    """One fill of the entry order; `complete` as the order's."""
+
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    complete: bool
+    instrument: Instrument
+    targets: TargetPlan
+    at: datetime
+
+
+@command("trade.record_exit_fill")
+@dataclass(frozen=True, slots=True)
+class RecordExitFill:
+    """One fill of a stop, target, trailing or exit order, or the venue's liquidation (leg `liquidation`)."""
+
+    leg: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    at: datetime
+
+
+@command("trade.note_funding")
+@dataclass(frozen=True, slots=True)
+class NoteFunding:
+    amount: Decimal
+    at: datetime
+
+
+@command("trade.move_stop")
+@dataclass(frozen=True, slots=True)
+class MoveStop:
+    """Only ever toward profit; anything else is ignored."""
+
+    stop: Decimal
+    reason: str
+    at: datetime
+
+
+@command("trade.tighten_trail")
+@dataclass(frozen=True, slots=True)
+class TightenTrail:
+    """Let the trailing part follow closer; a wider distance than the present one is ignored."""
+
+    distance: Decimal
+    reason: str
+    at: datetime
+
+
+@command("trade.order_exit")
+@dataclass(frozen=True, slots=True)
+class OrderExit:
+    reason: ExitReason
+    detail: str
+    at: datetime
+
+
+@command("trade.abandon_entry")
+@dataclass(frozen=True, slots=True)
+class AbandonEntry:
+    """The entry order ended: what has not filled never will."""
+
+    reason: str
+    at: datetime
+
+
+@command("trade.report_unprotected")
+@dataclass(frozen=True, slots=True)
+class ReportUnprotected:
+    detail: str
+    at: datetime
+
+
+TradeCommand = (
+    ConsiderVerdict
+    | AnswerProposal
+    | ExpireProposal
+    | RecordEntryFill
+    | RecordExitFill
+    | NoteFunding
+    | MoveStop
+    | TightenTrail
+    | OrderExit
+    | AbandonEntry
+    | ReportUnprotected
 )

@@ -97,7 +97,13 @@ class EventStore(Protocol):
         """The global position of the last event; 0 when there is none."""
 
     async def claim(self, partition: str, holder: str, ttl_seconds: float) -> Lease | None:
-        """Take or renew a partition; None while another holder's lease has not run out."""
+        """Take a partition with a new epoch; None while another holder's lease has not run out.
+
+        The same holder takes its own partition again at once: what holds it under the old epoch is a zombie.
+        """
+
+    async def renew(self, lease: Lease, ttl_seconds: float) -> bool:
+        """Keep a partition under its epoch; False when somebody has taken it with a newer one."""
 
     async def release(self, lease: Lease) -> None:
         """Give a partition back before its time."""

@@ -144,6 +144,10 @@ class VenueDown(Exception):
     """The venue does not answer; nothing can be said about its state."""
 
 
+class Fenced(Exception):
+    """A newer holder of this account has spoken to the venue: stop, it goes on there."""
+
+
 class Broker(Protocol):
     """A venue we can trade on, for one account."""
 

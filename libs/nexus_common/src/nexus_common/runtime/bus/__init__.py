@@ -1,0 +1,1 @@
+"""The transport between services: subjects and streams, JetStream, and its twin in memory."""

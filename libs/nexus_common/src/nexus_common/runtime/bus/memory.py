@@ -1,0 +1,161 @@
+"""The bus in one process: what JetStream does for us, without a server. For tests and single-process runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nexus_common.runtime.bus import topology
+from nexus_common.runtime.bus.transport import Message, Parked, parked_from, parked_headers
+from nexus_common.runtime.errors import BusUnavailable
+from nexus_common.runtime.ports import Delivery
+
+IDS_REMEMBERED = 100_000
+
+
+@dataclass
+class _Durable:
+    """How far a consumer has come: all up to `floor` is acknowledged, and `acked` above it."""
+
+    floor: int = 0
+    acked: set[int] = field(default_factory=set)
+    generation: int = 0
+
+    def ack(self, sequence: int) -> None:
+        if sequence > self.floor:
+            self.acked.add(sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class _Receipt:
+    durable: str
+    incarnation: int
+
+
+class MemoryBus:
+    """All services of a process share one. Messages live until `wipe`."""
+
+    def __init__(self) -> None:
+        self._log: list[tuple[str, bytes, dict[str, str]]] = []
+        self._ids: dict[str, None] = {}
+        self._durables: dict[str, _Durable] = {}
+        self._parked: dict[int, Parked] = {}
+        self._parked_count = 0
+        self._incarnation = 0
+        self._available = True
+        self._more = asyncio.Event()
+
+    async def publish(self, subject: str, data: bytes, headers: Mapping[str, str], message_id: str) -> None:
+        self._require()
+        if message_id:
+            if message_id in self._ids:
+                return
+            self._ids[message_id] = None
+            if len(self._ids) > IDS_REMEMBERED:
+                del self._ids[next(iter(self._ids))]
+        self._log.append((subject, data, dict(headers)))
+        self._more.set()
+
+    async def publish_all(self, messages: Sequence[Message]) -> None:
+        for subject, data, headers, message_id in messages:
+            await self.publish(subject, data, headers, message_id)
+
+    async def deliveries(self, durable: str, subjects: Sequence[str]) -> AsyncIterator[Delivery]:
+        state = self._durables.setdefault(durable, _Durable())
+        state.generation += 1
+        generation = state.generation
+        sequence = state.floor
+        incarnation = self._incarnation
+        patterns = [subject.split(".") for subject in subjects]
+        while self._durables.get(durable) is state and state.generation == generation:
+            if sequence >= len(self._log):
+                self._more.clear()
+                await self._more.wait()
+            if incarnation != self._incarnation:
+                incarnation, sequence = self._incarnation, 0
+                state = self._durables.setdefault(durable, _Durable(generation=generation))
+                continue
+            while sequence < len(self._log) and incarnation == self._incarnation:
+                sequence += 1
+                subject, data, headers = self._log[sequence - 1]
+                if sequence in state.acked or not _matches(subject.split("."), patterns):
+                    self._advance(state, sequence, patterns)
+                    continue
+                yield Delivery(subject, data, headers, sequence, _Receipt(durable, incarnation))
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            receipt: _Receipt = delivery.handle
+            if receipt.incarnation == self._incarnation:
+                self._durables[receipt.durable].ack(delivery.sequence)
+
+    async def park(self, delivery: Delivery, reason: str) -> None:
+        self._require()
+        self._parked_count += 1
+        durable: str = delivery.handle.durable
+        headers = parked_headers(durable, delivery.subject, reason, delivery.headers)
+        self._parked[self._parked_count] = parked_from(self._parked_count, delivery.data, headers)
+        await self.ack([delivery])
+
+    async def parked(self) -> Sequence[Parked]:
+        return list(self._parked.values())
+
+    async def release(self, sequence: int) -> None:
+        if sequence not in self._parked:
+            raise LookupError(f"no message is parked under {sequence}")
+        parked = self._parked[sequence]
+        await self.publish(parked.subject, parked.data, parked.headers, "")
+        del self._parked[sequence]
+
+    async def incarnation(self) -> int:
+        self._require()
+        return self._incarnation
+
+    async def last_position(self, categories: Sequence[str]) -> int:
+        self._require()
+        patterns = [topology.category_subject(category).split(".") for category in categories]
+        last = 0
+        for category in patterns:
+            for subject, _, headers in reversed(self._log):
+                if _matches(subject.split("."), [category]):
+                    last = max(last, int(headers.get(topology.POSITION_HEADER, 0)))
+                    break
+        return last
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def wipe(self) -> None:
+        """Lose every message and consumer, as a server does that lost its disk."""
+        self._log.clear()
+        self._ids.clear()
+        self._durables.clear()
+        self._incarnation += 1
+        self._more.set()
+
+    def set_available(self, available: bool) -> None:
+        """While not available every publish fails."""
+        self._available = available
+
+    def _require(self) -> None:
+        if not self._available:
+            raise BusUnavailable("the bus in memory is switched off")
+
+    def _advance(self, state: _Durable, sequence: int, patterns: list[list[str]]) -> None:
+        if sequence == state.floor + 1:
+            state.floor = sequence
+            state.acked.discard(sequence)
+
+
+def _matches(subject: list[str], patterns: list[list[str]]) -> bool:
+    return any(_matches_one(subject, pattern) for pattern in patterns)
+
+
+def _matches_one(subject: list[str], pattern: list[str]) -> bool:
+    for index, token in enumerate(pattern):
+        if token == ">":
+            return len(subject) > index
+        if index >= len(subject) or token not in ("*", subject[index]):
+            return False
+    return len(subject) == len(pattern)

@@ -1,0 +1,75 @@
+"""All services in one process over memory: the ring of a backtest, and of a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from nexus_common.contracts.decider import InvariantBroken
+from nexus_common.contracts.envelope import Recorded
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.values import Service
+from nexus_common.runtime.bus import topology
+from nexus_common.runtime.desk import WorkDesk
+from nexus_common.runtime.ports import EventStore, Reactor
+from nexus_common.runtime.ring import ROUNDS_MAX, SLOTS, Mark, Token, following
+from nexus_common.runtime.seat import Seat
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One service at the local ring."""
+
+    reactor: Reactor
+    desk: WorkDesk
+    seat: Seat
+
+
+def place(reactor: Reactor, store: EventStore) -> Place:
+    desk = WorkDesk(store, reactor.service.value, reactor.observe)
+    return Place(reactor, desk, Seat(reactor, desk, store, topology.owned_by(reactor.service), 0))
+
+
+class LocalRing:
+    """Passes the token around until a round brings nothing new. Same slots, same rules as over the bus."""
+
+    def __init__(self, places: Mapping[Service, Place]) -> None:
+        self._places = places
+
+    def hear(self, recorded: Iterable[Recorded[Event]]) -> None:
+        for each in recorded:
+            for there in self._places.values():
+                there.seat.hear(each)
+
+    async def step(self, at: datetime, recorded: Sequence[Recorded[Event]]) -> tuple[Mark, ...]:
+        """One market instant, whose events ingest has recorded; returns the marks of all its events."""
+        self.hear(recorded)
+        marks = tuple((r.global_position, r.envelope.category) for r in recorded)
+        token = Token(at, recorded[0].global_position, 0, 1, 0, len(marks), marks)
+        for number in range(1, ROUNDS_MAX + 1):
+            before = token.produced
+            token = await self._round(token, number)
+            if token.produced == before:
+                return token.produced
+        raise InvariantBroken(
+            f"the services do not come to rest at {at:%Y-%m-%d %H:%M}: {token.produced[-5:]}"
+        )
+
+    async def _round(self, token: Token, number: int) -> Token:
+        slot: int | None = 0
+        while slot is not None:
+            turn = Token(token.at, token.position, token.epoch, number, slot, token.base, token.produced)
+            there = self._places.get(SLOTS[slot])
+            token = turn if there is None else await self._turn(there, turn)
+            slot = following(slot, token)
+        return token
+
+    async def _turn(self, there: Place, token: Token) -> Token:
+        taken = await there.seat.take(token)
+        recorded = there.desk.take_recorded()
+        if recorded:
+            there.seat.committed(recorded)
+            self.hear(recorded)
+            taken = taken.plus((r.global_position, r.envelope.category) for r in recorded)
+        return taken

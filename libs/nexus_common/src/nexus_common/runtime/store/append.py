@@ -1,0 +1,155 @@
+"""Writing a batch: one statement, or a copy in a transaction of its own when it is large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from psycopg.errors import UniqueViolation
+
+from nexus_common.runtime.errors import WrongExpectedVersion
+from nexus_common.runtime.ports import Batch
+from nexus_common.runtime.store import append_sql, conflicts
+from nexus_common.runtime.store.rows import Row, Rows, Tail
+from nexus_common.runtime.store.session import Connection
+
+COPY_ROWS_MAX = 200
+
+
+def conflict(error: UniqueViolation, rows: Rows) -> WrongExpectedVersion:
+    """Which of the rows the server holds already; its detail reads `Key (…)=(…) already exists.`"""
+    detail = error.diag.message_detail or ""
+    for row in rows.events:
+        envelope = row.envelope
+        if f"({envelope.stream}, {envelope.position})" in detail:
+            return conflicts.taken(envelope)
+        if f"({envelope.event_id})" in detail and error.diag.table_name == "events":
+            return conflicts.repeated_event(envelope)
+    for command, _ in rows.commands:
+        if f"({command.command_id})" in detail:
+            return conflicts.repeated_command(command)
+    return WrongExpectedVersion(f"the store holds part of this batch already: {detail}")
+
+
+async def insert(connection: Connection, batch: Batch, rows: Rows) -> tuple[str, list[int]]:
+    statement = append_sql.append_statement(
+        lease=batch.lease is not None,
+        inbox=bool(batch.inbox),
+        tails=bool(rows.tails),
+        commands=bool(rows.commands),
+    )
+    parameters = {"events": _events_json(rows), **_gate_parameters(batch, rows)}
+    if rows.commands:
+        parameters["commands"] = _commands_json(rows)
+    if batch.inbox:
+        parameters["inbox"] = _inbox_json(batch.inbox)
+    cursor = await connection.execute(statement, parameters, prepare=True)
+    answer = await cursor.fetchone()
+    assert answer is not None
+    return answer[0], answer[1] or []
+
+
+async def copy(connection: Connection, batch: Batch, rows: Rows) -> tuple[str, list[int]]:
+    async with connection.transaction():
+        if batch.lease is not None or rows.tails:
+            gate = append_sql.gate_statement(lease=batch.lease is not None, tails=bool(rows.tails))
+            cursor = await connection.execute(gate, _gate_parameters(batch, rows), prepare=True)
+            answer = await cursor.fetchone()
+            if answer is None or answer[0] != append_sql.OPEN:
+                return (answer or [append_sql.MOVED])[0], []
+        await _copy_rows(connection, append_sql.COPY_EVENTS, append_sql.EVENT_COLUMNS, _event_rows(rows))
+        if rows.commands:
+            await _copy_rows(
+                connection, append_sql.COPY_COMMANDS, append_sql.COMMAND_COLUMNS, _command_rows(rows)
+            )
+        cursor = await connection.execute(append_sql.LAST_POSITION, prepare=True)
+        answer = await cursor.fetchone()
+        assert answer is not None
+        last = answer[0]
+    # Nobody else could take a position while we held the writers' lock.
+    return append_sql.OPEN, list(range(last - len(rows.events) + 1, last + 1))
+
+
+async def _copy_rows(
+    connection: Connection, statement: bytes, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]
+) -> None:
+    for start in range(0, len(rows), COPY_ROWS_MAX):
+        async with connection.cursor().copy(statement) as copy:
+            copy.set_types(list(columns.values()))
+            for row in rows[start : start + COPY_ROWS_MAX]:
+                await copy.write_row(row)
+
+
+def _gate_parameters(batch: Batch, rows: Rows) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"consumer": batch.consumer}
+    if batch.lease is not None:
+        lease = batch.lease
+        parameters |= {"partition": lease.partition, "holder": lease.holder, "epoch": lease.epoch}
+    if rows.tails:
+        parameters["tails"] = _tails_json(rows.tails)
+    return parameters
+
+
+def _event_rows(rows: Rows) -> list[tuple[Any, ...]]:
+    """Values in the order of `EVENT_COLUMNS`."""
+    return [_event_row(row, rows) for row in rows.events]
+
+
+def _event_row(row: Row, rows: Rows) -> tuple[Any, ...]:
+    envelope = row.envelope
+    return (
+        envelope.stream,
+        envelope.category,
+        envelope.position,
+        envelope.event.type,
+        envelope.event_id,
+        envelope.account,
+        envelope.causation_id,
+        envelope.correlation_id,
+        envelope.occurred_at,
+        rows.recorded_at,
+        rows.fingerprint,
+        row.body,
+        row.content_hash,
+        row.chain_hash,
+        row.command_id,
+    )
+
+
+def _command_rows(rows: Rows) -> list[tuple[Any, ...]]:
+    """Values in the order of `COMMAND_COLUMNS`."""
+    return [
+        (command.command_id, command.stream, position, command.type, command.causation_id, command.body)
+        for command, position in rows.commands
+    ]
+
+
+def _events_json(rows: Rows) -> str:
+    return _records(append_sql.EVENT_COLUMNS, _event_rows(rows))
+
+
+def _commands_json(rows: Rows) -> str:
+    return _records(append_sql.COMMAND_COLUMNS, _command_rows(rows))
+
+
+def _tails_json(tails: Sequence[Tail]) -> str:
+    return _records(
+        ("stream", "stream_position", "chain_hash"),
+        [(tail.stream, tail.position, tail.chain_hash) for tail in tails],
+    )
+
+
+def _inbox_json(inbox: Mapping[str, int]) -> str:
+    return _records(("source", "position"), list(inbox.items()))
+
+
+def _records(columns: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> str:
+    names = tuple(columns)
+    return orjson.dumps([dict(zip(names, row, strict=True)) for row in rows], default=_spell).decode()
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    raise TypeError(f"{value!r} has no place in a row")

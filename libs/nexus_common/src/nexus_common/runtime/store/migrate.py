@@ -1,0 +1,78 @@
+"""Bring a store to this release's schema, or say whether it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from nexus_common.runtime.errors import ConfigurationError, StoreUnavailable
+from nexus_common.runtime.store.schema import REVISIONS, require_revision
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATING = 7957705  # an advisory lock: two starts at once migrate one after the other
+
+
+def configuration() -> Config:
+    """Alembic's settings; the migrations are part of this package, so a wheel and a container have them."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def upgrade(url: str) -> None:
+    """Create or migrate the tables at `postgresql://…`; nothing happens when they are current.
+
+    Raises:
+        SchemaMismatch: the store belongs to a newer release.
+        StoreUnavailable: nobody answers at the address.
+    """
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATING})
+            found = MigrationContext.configure(connection).get_current_revision()
+            connection.commit()
+            if found is not None and found not in REVISIONS:
+                require_revision(found)
+            config = configuration()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+    except OperationalError as error:
+        raise StoreUnavailable(f"the store does not answer: {error.orig}") from error
+    finally:
+        engine.dispose()
+
+
+def check(url: str) -> None:
+    """Return when the store has this release's schema.
+
+    Raises:
+        SchemaMismatch: it is empty, older or newer; the text says which and what to do.
+        StoreUnavailable: nobody answers at the address.
+    """
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            require_revision(MigrationContext.configure(connection).get_current_revision())
+    except OperationalError as error:
+        raise StoreUnavailable(f"the store does not answer: {error.orig}") from error
+    finally:
+        engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    try:
+        address = make_url(url).set(drivername="postgresql+psycopg")
+    except ArgumentError as error:
+        raise ConfigurationError(
+            f"store address: {error}; expected postgresql://user@host:port/database"
+        ) from error
+    return create_engine(address, poolclass=NullPool)

@@ -1,0 +1,174 @@
+"""The tables of the store. Alembic's migrations build them, the store's SQL uses their names.
+
+Truth: `events` and `commands`, append-only. Everything else can be lost without losing history, the inbox
+and the leases aside, which keep work from being done twice.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from nexus_common.runtime.errors import SchemaMismatch
+
+# Every revision this release knows, oldest first; a new migration adds its own at the end.
+REVISIONS = ("0001",)
+SERVICE_ROLE = "nexus_service"
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+
+def _instant(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False)
+
+
+events = Table(
+    "events",
+    metadata,
+    Column("position", BigInteger, Identity(always=True), primary_key=True),
+    Column("stream", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("stream_position", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("event_id", UUID, nullable=False),
+    Column("account", Text),
+    Column("causation", UUID, nullable=False),
+    Column("correlation", UUID, nullable=False),
+    _instant("occurred_at"),
+    _instant("recorded_at"),
+    Column("fingerprint", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("chain_hash", LargeBinary, nullable=False),
+    Column("command_id", UUID),
+    UniqueConstraint("stream", "stream_position"),
+    UniqueConstraint("event_id"),
+    Index(None, "category", "position"),
+    Index(None, "correlation"),
+    # Time travel asks for a day at a time, and events come in nearly in the order they occurred.
+    Index(None, "occurred_at", postgresql_using="brin"),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("seq", BigInteger, Identity(always=True), primary_key=True),
+    Column("command_id", UUID, nullable=False),
+    Column("stream", Text, nullable=False),
+    # Where the first event it led to stands in the stream.
+    Column("stream_position", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("causation", UUID, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("command_id"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("consumer", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    PrimaryKeyConstraint("consumer", "source"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("partition", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    _instant("expires_at"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    # A state folded by other code or settings is not this release's state.
+    Column("fingerprint", Text, nullable=False),
+    Column("state", Text, nullable=False),
+)
+
+
+def _read_model(name: str) -> Table:
+    """A table of documents: `owner` is whom a row is shown to, `position` the last event that changed it."""
+    return Table(
+        name,
+        metadata,
+        Column("key", Text, primary_key=True),
+        Column("owner", Text),
+        Column("data", JSONB, nullable=False),
+        Column("position", BigInteger, nullable=False),
+        Index(None, "owner", "position"),
+    )
+
+
+sessions = _read_model("sessions")
+users = _read_model("users")
+bot_state = _read_model("bot_state")
+scheduled_tasks = _read_model("scheduled_tasks")
+positions_open = _read_model("positions_open")
+trades_closed = _read_model("trades_closed")
+orders = _read_model("orders")
+notices = _read_model("notices")
+
+READ_MODELS = (
+    sessions,
+    users,
+    bot_state,
+    scheduled_tasks,
+    positions_open,
+    trades_closed,
+    orders,
+    notices,
+)
+
+
+def require_revision(found: str | None) -> None:
+    """Check the revision a store is at against this release's newest.
+
+    Raises:
+        SchemaMismatch: with what to do about it.
+    """
+    newest = REVISIONS[-1]
+    if found == newest:
+        return
+    if found is None:
+        raise SchemaMismatch(
+            "the store has no tables yet: migrate it (`nexus up` does) before services start"
+        )
+    if found in REVISIONS:
+        raise SchemaMismatch(
+            f"the store is at revision {found}, older than this release's {newest}: migrate it (`nexus up` does)"
+        )
+    raise SchemaMismatch(
+        f"the store is at revision {found}, which this release (newest {newest}) does not know: "
+        "run the release that wrote it, or a newer one"
+    )

@@ -1,0 +1,267 @@
+"""Check an export of the event store with nothing but the Python standard library.
+
+    python3 verify_chain.py EXPORT.jsonl [--json]
+
+The export has one event a line:
+{"position", "stream", "stream_position", "recorded_at", "fingerprint", "body", "content_hash", "chain_hash"}.
+
+- content hash = SHA-256(body)
+- chain hash   = SHA-256(chain hash of the event before it in its stream, or 32 zero bytes; body; recorded_at;
+  fingerprint)
+- positions within a stream count from 1 without a gap; global positions rise
+- each `run.heads_recorded` event lists stream, position and chain hash of streams as they stood then: what is
+  missing there was cut off or removed
+
+Exit code 0: all is as it was written. 1: not; one line a finding. 2: wrong usage. This file imports nothing of
+Nexus, so that whoever checks need not trust, or have, the program that wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+GENESIS = bytes(32)
+HASH_BYTES = 32
+HEADS = '"type":"run.heads_recorded"'
+TEXTS = ("stream", "recorded_at", "fingerprint", "body", "content_hash", "chain_hash")
+NUMBERS = ("position", "stream_position")
+
+
+class Finding(NamedTuple):
+    """Something that is not as it was written. `position` counts within the stream; 0 where it is not known."""
+
+    stream: str
+    position: int
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.stream} position {self.position}: {self.problem}"
+
+
+class _Tail:
+    """A stream as far as it was read. `hashes` holds the chain hash of every event so far, 32 bytes each."""
+
+    def __init__(self) -> None:
+        self.hashes = bytearray()
+        self.stored = GENESIS
+        self.computed = GENESIS
+        self.linked = True
+
+    @property
+    def position(self) -> int:
+        return len(self.hashes) // HASH_BYTES
+
+    def hash_at(self, position: int) -> bytes:
+        return bytes(self.hashes[(position - 1) * HASH_BYTES : position * HASH_BYTES])
+
+
+class Verifier:
+    """Takes events in the order of the store; collects what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.events = 0
+        self.heads_checked = 0
+        self.last_position = 0
+        self._last_place = ""
+        self._tails: dict[str, _Tail] = {}
+        self._heads: list[tuple[str, int, str]] = []
+        self._digest = hashlib.sha256()
+
+    def check(
+        self,
+        position: int,
+        stream: str,
+        stream_position: int,
+        recorded_at: str,
+        fingerprint: str,
+        body: str,
+        content_hash: bytes,
+        chain_hash: bytes,
+    ) -> None:
+        """Check one event against its own hashes and against those before it."""
+        found = len(self.findings)
+        self.events += 1
+        text = body.encode("utf-8", "surrogatepass")
+        intact = hashlib.sha256(text).digest() == content_hash
+        # An intact body knows its place; the columns beside it are only believed where it does not.
+        place = _place_in(body, stream, stream_position) if intact else (stream, stream_position)
+        if place != (stream, stream_position):
+            self.find(*place, f"is filed as {stream} position {stream_position}")
+            stream, stream_position = place
+        elif not intact:
+            self.find(stream, stream_position, "the content hash does not fit the body")
+        self._check_order(position, stream, stream_position)
+        around = recorded_at.encode("utf-8", "surrogatepass") + fingerprint.encode("utf-8", "surrogatepass")
+        self._check_chain(stream, stream_position, text + around, chain_hash)
+        self._digest.update(chain_hash)
+        if HEADS in body and len(self.findings) == found:
+            self._heads += [(name, int(at), chain) for name, at, chain in json.loads(body)["data"]["heads"]]
+
+    def finish(self) -> list[Finding]:
+        """Compare the recorded heads with what was seen; all findings."""
+        for stream, position, chain in self._heads:
+            self.heads_checked += 1
+            tail = self._tails.get(stream)
+            if tail is None:
+                self.find(stream, position, "a recorded head names this stream, which is not there")
+            elif tail.position < position:
+                self.find(
+                    stream, position, f"a recorded head stands here, but the stream ends at {tail.position}"
+                )
+            elif tail.hash_at(position).hex() != chain:
+                self.find(stream, position, "the chain hash is not the one that was recorded as head")
+        self._heads.clear()
+        return self.findings
+
+    def unreadable(self, place: str, stream: str, stream_position: int, reason: str) -> None:
+        """Note an event that cannot even be taken apart."""
+        self.events += 1
+        self.find(stream, stream_position, f"{place} cannot be read: {reason}")
+
+    def summary(self) -> dict[str, Any]:
+        """What was checked. `digest` covers every chain hash in order: note it down, and compare it later."""
+        return {
+            "ok": not self.findings,
+            "events": self.events,
+            "streams": len(self._tails),
+            "heads_checked": self.heads_checked,
+            "last_position": self.last_position,
+            "digest": self._digest.hexdigest(),
+            "findings": [finding._asdict() for finding in self.findings],
+        }
+
+    def find(self, stream: str, position: int, problem: str) -> None:
+        """Note something wrong with one event."""
+        self.findings.append(Finding(stream, position, problem))
+
+    def _check_order(self, position: int, stream: str, stream_position: int) -> None:
+        if position <= self.last_position:
+            self.find(
+                stream,
+                stream_position,
+                f"global position {position} does not rise above {self.last_position} of {self._last_place}",
+            )
+        self.last_position, self._last_place = position, f"{stream} position {stream_position}"
+
+    def _check_chain(self, stream: str, stream_position: int, rest: bytes, chain_hash: bytes) -> None:
+        tail = self._tails.setdefault(stream, _Tail())
+        expected = tail.position + 1
+        if stream_position < expected:
+            self.find(stream, stream_position, f"comes again, or late: position {expected} was to follow")
+            return
+        if stream_position > expected:
+            missing = (
+                f"{expected}" if stream_position == expected + 1 else f"{expected} to {stream_position - 1}"
+            )
+            self.find(stream, stream_position, f"nothing is there at position {missing} before it")
+            tail.hashes += bytes(HASH_BYTES * (stream_position - expected))
+            tail.linked = False
+        # If the event before carries a false chain hash, this one still fits the right one: blame only that one.
+        if tail.linked and chain_hash not in (
+            computed := hashlib.sha256(tail.stored + rest).digest(),
+            right := hashlib.sha256(tail.computed + rest).digest()
+            if tail.computed != tail.stored
+            else computed,
+        ):
+            self.find(stream, stream_position, "the chain hash does not follow from the event before it")
+            tail.computed = right
+        else:
+            tail.computed = chain_hash
+        tail.stored = chain_hash
+        tail.linked = True
+        tail.hashes += chain_hash.ljust(HASH_BYTES, b"\0")[:HASH_BYTES]
+
+
+def _place_in(body: str, stream: str, stream_position: int) -> tuple[str, int]:
+    """Where a body says it belongs; asked with where it lies, since comparing is faster than parsing."""
+    # Only the envelope's own "position" comes last among the sorted keys, before stream, type and version.
+    expected = f'"position":{stream_position},"stream":{json.dumps(stream, ensure_ascii=False)},"type":'
+    if body.startswith(expected, body.rfind('"position":')):
+        return stream, stream_position
+    try:
+        fields = json.loads(body)
+        return str(fields["stream"]), int(fields["position"])
+    except (ValueError, KeyError, TypeError):
+        return stream, stream_position
+
+
+def verify_lines(lines: Iterable[bytes]) -> Verifier:
+    """Check the lines of an export."""
+    verifier = Verifier()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            fields = _fields(line)
+        except ValueError as error:
+            stream, position = _guess_place(line)
+            verifier.unreadable(f"line {number}", stream, position, str(error))
+            continue
+        verifier.check(**fields)
+    verifier.finish()
+    return verifier
+
+
+def _fields(line: bytes) -> dict[str, Any]:
+    fields = json.loads(line)
+    if not isinstance(fields, dict):
+        raise ValueError("not an object")
+    for name, kind in (*((text, str) for text in TEXTS), *((number, int) for number in NUMBERS)):
+        if type(fields.get(name)) is not kind:
+            raise ValueError(f"{name} is missing, or not of type {kind.__name__}")
+    picked = {name: fields[name] for name in (*NUMBERS, *TEXTS)}
+    for name in ("content_hash", "chain_hash"):
+        try:
+            picked[name] = bytes.fromhex(fields[name])
+        except ValueError:
+            picked[name] = b""  # no hash of anything: the checks will say so, with the event's name
+    return picked
+
+
+def _guess_place(line: bytes) -> tuple[str, int]:
+    text = line.decode("utf-8", "replace")
+    stream = re.search(r'"stream"\s*:\s*"([^"]*)"', text)
+    position = re.search(r'"stream_position"\s*:\s*(\d+)', text)
+    return stream[1] if stream else "?", int(position[1]) if position else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Check an export of the Nexus event store.")
+    parser.add_argument(
+        "export", help="JSON lines as `nexus events export` writes them; - reads standard input"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args(arguments)
+    try:
+        if options.export == "-":
+            verifier = verify_lines(sys.stdin.buffer)
+        else:
+            with open(options.export, "rb") as lines:
+                verifier = verify_lines(lines)
+    except OSError as error:
+        parser.error(f"cannot read the export: {error}")
+    summary = verifier.summary()
+    if options.json:
+        lines_out = [json.dumps(summary)]
+    else:
+        lines_out = [str(finding) for finding in verifier.findings] or [_all_is_well(summary)]
+    sys.stdout.writelines(f"{line}\n" for line in lines_out)
+    return 0 if summary["ok"] else 1
+
+
+def _all_is_well(summary: dict[str, Any]) -> str:
+    return (
+        "{events} events in {streams} streams up to position {last_position}: hashes, chains, order and "
+        "{heads_checked} recorded heads hold. Digest {digest}".format(**summary)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

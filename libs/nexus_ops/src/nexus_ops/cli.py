@@ -1,0 +1,40 @@
+"""The `nexus` command. Exit codes: 0 done, 1 the check failed, 2 wrong usage or configuration, 3 something is missing."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from nexus_common.runtime.errors import ConfigurationError, DependencyMissing, NexusError
+from nexus_ops.commands import explaining, record, running, trading
+
+app = typer.Typer(
+    name="nexus",
+    help="An event-sourced trading system: run it, and ask it why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+running.register(app)
+record.register(app)
+explaining.register(app)
+trading.register(app)
+
+
+def main() -> None:
+    try:
+        app()
+    except ConfigurationError as error:
+        _leave(error, 2)
+    except DependencyMissing as error:
+        _leave(error, 3)
+    except NexusError as error:
+        _leave(error, 1)
+    except BrokenPipeError:
+        sys.exit(0)  # whoever read the output has seen enough
+
+
+def _leave(error: Exception, code: int) -> None:
+    sys.stderr.write(f"nexus: {error}\n")
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""The verbs of the `nexus` command, a file for each kind."""

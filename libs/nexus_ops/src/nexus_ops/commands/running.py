@@ -1,0 +1,140 @@
+"""Verbs that run the house: up, demo, status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from nexus_common.runtime.clock import WallClock
+from nexus_common.runtime.errors import NexusError
+from nexus_common.runtime.store.postgres import PostgresStore
+from nexus_ops import demo as demos
+from nexus_ops.access import DEFAULT_HOME, stack_word
+from nexus_ops.commands import options
+from nexus_ops.composition import cortex_reactor, settings_for
+from nexus_ops.market_options import MarketOptions
+from nexus_ops.output import console, print_json, progress, stderr
+from nexus_ops.screen import watch
+from nexus_ops.stack.house import House
+from nexus_ops.stack.life import prepare_home
+
+
+def register(app: typer.Typer) -> None:
+    app.command("up")(up)
+    app.command("demo")(demo)
+    app.command("status")(status)
+
+
+def up(
+    data: options.Data = None,
+    start: options.From = None,
+    end: options.To = None,
+    symbols: options.Symbols = None,
+    venue: options.Venue = None,
+    speed: Annotated[str, typer.Option(help="market seconds in a second, or max")] = "600",
+    mode: options.Mode = "pilot",
+    strategy: options.Strategy = None,
+    script: options.Script = None,
+    seed: options.Seed = None,
+    minutes: options.Minutes = None,
+    home: options.Home = DEFAULT_HOME,
+    fresh: Annotated[bool, typer.Option("--fresh", help="put an earlier run aside and begin anew")] = False,
+) -> None:
+    """Run everything on this machine and watch it trade; Ctrl-C stops it all."""
+    market = MarketOptions(data, start, end, symbols, venue, speed, mode, strategy, script, seed, minutes)
+    environment = {**market.environment(), "NEXUS__RUNTIME__LOG_LEVEL": "info"}
+    settings_for(environment)  # refuse wrong settings before anything is started
+    prepare_home(home, environment, fresh=fresh)
+    with House(home, environment) as house:
+        house.start()
+        watch(house)
+
+
+def demo(
+    data: options.Data = None,
+    start: options.From = None,
+    end: options.To = None,
+    symbols: options.Symbols = None,
+    venue: options.Venue = None,
+    mode: options.Mode = "pilot",
+    strategy: options.Strategy = None,
+    script: options.Script = None,
+    seed: options.Seed = None,
+    minutes: options.Minutes = None,
+    home: Annotated[Path | None, typer.Option(help="keep the data in this folder")] = None,
+    cortex_replicas: Annotated[int, typer.Option(min=1, max=16, help="processes that share cortex's work")] = 1,
+    as_json: options.Json = False,
+) -> None:
+    """Play a bounded market at full speed, then judge it: ledger, protection, replay, and one trade's story."""
+    market = MarketOptions(data, start, end, symbols, venue, "max", mode, strategy, script, seed, minutes)
+    environment = market.environment()
+    settings = settings_for(environment)
+    begun = time.monotonic()
+    with ExitStack() as closing:
+        folder = home or Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="nexus-demo-")))
+        prepare_home(folder, environment, fresh=True)
+        house = closing.enter_context(House(folder, environment, cortex_replicas))
+        first, last = settings.ingest.start, settings.ingest.end
+        known = first is not None and last is not None
+        total = last.timestamp() - first.timestamp() if known and first and last else None
+        with progress("starting", total) as advance:
+            origin = first.timestamp() if known and first else None
+
+            def moved(at: float, text: str) -> None:
+                advance(at - origin if origin is not None else 0.0, text)
+
+            ready = demos.play(house, moved)
+        with progress("judging", None) as advance:
+            report = asyncio.run(_judge(house, cortex_reactor(settings), advance))
+    report.seconds, report.ready_seconds = time.monotonic() - begun, ready
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _show(report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+async def _judge(house: House, cortex: object, advance: demos.Advance) -> demos.DemoReport:
+    store = await PostgresStore.connect(house.addresses.store, fingerprint="ops", clock=WallClock())
+    try:
+        return await demos.judge(store, house.addresses.exchange, cortex, advance)
+    finally:
+        await store.close()
+
+
+def _show(report: demos.DemoReport) -> None:
+    table = Table("figure", "value", box=None, show_header=False, pad_edge=False)
+    for name, value in report.to_json().items():
+        if name != "problems" and value is not None:
+            table.add_row(name.replace("_", " "), json.dumps(value) if isinstance(value, dict) else str(value))
+    console.print(table)
+    if report.story:
+        console.print(f"\n{report.story}\n", markup=False)
+    for problem in report.problems:
+        stderr.print(f"not as promised: {problem}", style="red", markup=False)
+    if not report.problems:
+        console.print("every promise held", style="green")
+
+
+def status(home: options.Home = DEFAULT_HOME, as_json: options.Json = False) -> None:
+    """Process ids, restarts and how far the market has been played."""
+    word = stack_word(home)
+    if word is None:
+        raise NexusError(f"nothing runs in {home}: start it with `nexus up`, or name its folder with --home")
+    document = {"home": str(home), "processes": word["processes"], "restarts": word["restarts"]}
+    if as_json:
+        print_json(document)
+        return
+    table = Table("process", "pid", "restarts", box=None, pad_edge=False)
+    for name, pid in word["processes"].items():
+        table.add_row(name, str(pid or "-"), str(word["restarts"].get(name, 0)))
+    console.print(table)

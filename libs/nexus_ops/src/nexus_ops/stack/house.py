@@ -1,0 +1,170 @@
+"""The whole of Nexus on one machine: Postgres, NATS, the simulated exchange and six services as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from nexus_common.contracts.values import Service
+from nexus_common.runtime.errors import ConfigurationError
+from nexus_common.runtime.store.migrate import upgrade
+from nexus_ops.stack.nats import EmbeddedNats
+from nexus_ops.stack.ports import LOOPBACK, free_port, wait_for_port
+from nexus_ops.stack.postgres import EmbeddedPostgres
+from nexus_ops.stack.processes import Program, Status, Supervisor
+
+RESERVE_BYTES = 200 * 1024 * 1024
+EXCHANGE = "simvenue"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the running stack answers. The first two hold passwords: not for logs."""
+
+    store: str
+    bus: str
+    exchange: str
+
+
+class House:
+    """Starts everything in a home folder and stops it; a later start goes on with the same data.
+
+    `market` are settings of the services, as environment variables. `replicas` of cortex share its partitions.
+    """
+
+    def __init__(self, home: Path, market: Mapping[str, str], cortex_replicas: int = 1) -> None:
+        self.home = home
+        self._market = dict(market)
+        self._replicas = {Service.CORTEX: cortex_replicas}
+        self._postgres = EmbeddedPostgres(home / "postgres")
+        self._nats = EmbeddedNats(home / "nats")
+        self._supervisor = Supervisor()
+        self._exchange_port = 0
+
+    def __enter__(self) -> House:
+        self._supervisor.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._supervisor.__exit__(None, None, None)
+        (self.home / "stack.json").unlink(missing_ok=True)
+
+    @property
+    def supervisor(self) -> Supervisor:
+        return self._supervisor
+
+    @property
+    def nats(self) -> EmbeddedNats:
+        return self._nats
+
+    @property
+    def addresses(self) -> Addresses:
+        return Addresses(
+            self._postgres.dsn, self._nats.url, f"tcp://{LOOPBACK}:{self._exchange_port}"
+        )
+
+    @property
+    def traces(self) -> Path:
+        return self.home / "traces"
+
+    def start(self) -> None:
+        """Start the servers, bring the schema up to date, then the exchange and the services.
+
+        Raises:
+            ConfigurationError: a folder, port or store cannot be used; says which, and what to do.
+            DependencyMissing: the servers' programs are not installed.
+        """
+        require_space(self.home)
+        for folder in (self.home / "logs", self.traces, self.home / "exchange"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._exchange_port = free_port()
+        exchange = self._program(EXCHANGE, self._exchange_argv())
+        with ThreadPoolExecutor(2) as pool:
+            servers = pool.submit(self._supervisor.start, self._postgres, self._nats)
+            pool.submit(self._supervisor.start, exchange).result()
+            servers.result()
+        asyncio.run(_migrate(self._postgres.dsn))
+        wait_for_port(self._exchange_port)
+        self._supervisor.start(*self._services())
+        self.write_status()
+
+    def status(self) -> list[Status]:
+        return self._supervisor.status()
+
+    def write_status(self) -> None:
+        """Leave word of addresses and process ids for `nexus status` and others in this home."""
+        word = {
+            "addresses": {
+                "store": self.addresses.store,
+                "bus": self.addresses.bus,
+                "exchange": self.addresses.exchange,
+            },
+            "processes": {each.name: each.pid for each in self.status()},
+            "restarts": {each.name: each.restarts for each in self.status()},
+        }
+        path = self.home / "stack.json"
+        fresh = path.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps(word, indent=2))
+        fresh.replace(path)
+
+    def _services(self) -> list[Program]:
+        programs = []
+        for service in Service:
+            replicas = self._replicas.get(service, 1)
+            for instance in range(1, replicas + 1):
+                name = service.value if replicas == 1 else f"{service}-{instance}"
+                env = {
+                    "NEXUS__RUNTIME__INSTANCE": str(instance),
+                    "NEXUS__RUNTIME__REPLICAS": str(replicas),
+                }
+                programs.append(
+                    self._program(name, [sys.executable, "-m", f"nexus_{service}"], env)
+                )
+        return programs
+
+    def _exchange_argv(self) -> list[str]:
+        journal = str(self.home / "exchange" / "journal.jsonl")
+        port = str(self._exchange_port)
+        return [sys.executable, "-m", "nexus_simvenue", "--journal", journal, "--port", port]
+
+    def _program(self, name: str, argv: list[str], env: Mapping[str, str] | None = None) -> Program:
+        addresses = {}
+        if name != EXCHANGE:
+            addresses = {
+                "NEXUS__STORE__URL": self.addresses.store,
+                "NEXUS__BUS__URL": self.addresses.bus,
+                "NEXUS__EXCHANGE__URL": self.addresses.exchange,
+                "NEXUS__RUNTIME__TRACE_DIR": str(self.traces),
+                **self._market,
+            }
+        return Program(name, argv, self.home / "logs" / f"{name}.log", {**addresses, **(env or {})})
+
+
+async def _migrate(url: str) -> None:
+    upgrade(url)
+
+
+def require_space(home: Path) -> None:
+    """Raises ConfigurationError when the folder cannot be written or its disk is nearly full."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / ".probe"
+        probe.write_bytes(b"\0")
+        probe.unlink()
+        free = shutil.disk_usage(home).free
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data folder {home} cannot be written ({error.strerror}): choose another with --home"
+        ) from error
+    if free < RESERVE_BYTES:
+        raise ConfigurationError(
+            f"the disk of {home} has {free // 1024**2} MB left, Nexus wants {RESERVE_BYTES // 1024**2} MB: "
+            "free some space, or choose another folder with --home"
+        )

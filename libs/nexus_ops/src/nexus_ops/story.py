@@ -1,0 +1,210 @@
+"""Tells how a trade came about and how it ended, from the candle to the result, out of the store alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from nexus_common.contracts import order as orders
+from nexus_common.contracts import risk, signal, trade
+from nexus_common.contracts.envelope import Recorded
+from nexus_common.contracts.message import Event
+from nexus_common.runtime.errors import ConfigurationError
+from nexus_common.runtime.ports import EventStore
+from nexus_ops.decisions import events_of
+
+STORIES = ("signal", "risk", "guard", "trade", "order", "session")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sentence of a story, with the event that it tells of."""
+
+    chapter: str
+    text: str
+    event_id: UUID
+    global_position: int
+
+
+async def find_story(store: EventStore, wanted: str) -> list[Recorded[Event]]:
+    """All events of the story that an id (or the beginning of one) belongs to, oldest first.
+
+    An id is a trade's, a client order id, or that of any event.
+
+    Raises:
+        ConfigurationError: nothing, or more than one story, begins with `wanted`.
+    """
+    known = [recorded async for recorded in events_of(store, STORIES)]
+    found = {r.envelope.correlation_id for r in known if _is_named(r, wanted)}
+    if not found:
+        raise ConfigurationError(
+            f"no trade, order or event begins with {wanted!r}: `nexus events tail` lists events, "
+            "`nexus at now positions` trades"
+        )
+    if len(found) > 1:
+        raise ConfigurationError(f"{wanted!r} fits {len(found)} stories: give more of the id")
+    story = found.pop()
+    return [r for r in known if r.envelope.correlation_id == story]
+
+
+def _is_named(recorded: Recorded[Event], wanted: str) -> bool:
+    name = recorded.envelope.stream.partition("-")[2]
+    return str(recorded.envelope.event_id).startswith(wanted) or (
+        recorded.envelope.category in ("trade", "order") and name.startswith(wanted)
+    )
+
+
+def tell(story: Sequence[Recorded[Event]]) -> list[Line]:
+    """The story in plain sentences, chapter by chapter."""
+    lines: list[Line] = []
+    for recorded in story:
+        for chapter, text in _sentences(recorded):
+            lines.append(Line(chapter, text, recorded.envelope.event_id, recorded.global_position))
+    return lines
+
+
+def render(lines: Iterable[Line]) -> str:
+    """The story as text, 80 columns friendly: a heading for each chapter, a bullet for each sentence."""
+    out: list[str] = []
+    chapter = ""
+    for line in lines:
+        if line.chapter != chapter:
+            chapter = line.chapter
+            out.append(("" if not out else "\n") + chapter)
+        out.append(f"  {line.text}")
+    return "\n".join(out)
+
+
+def _sentences(recorded: Recorded[Event]) -> list[tuple[str, str]]:
+    event = recorded.event
+    at = f"{recorded.envelope.occurred_at:%Y-%m-%d %H:%M}"
+    match event:
+        case signal.SignalRaised():
+            return _signal(event, at)
+        case risk.EntryApproved() | risk.EntryRefused():
+            return _verdict(event, at)
+        case risk.ExitApproved():
+            return [("Exit", f"{at}  {event.strategy} asked to leave: {event.reason}")]
+        case _ if event.family == "trade":
+            return _trade(event, at)
+        case _ if event.family == "order":
+            return _order(event, at)
+        case _:
+            return []
+
+
+def _signal(event: signal.SignalRaised, at: str) -> list[tuple[str, str]]:
+    regime = event.regime or "not read"
+    return [
+        ("Candle", f"{at}  {event.symbol} on {event.venue} closed a {event.timeframe} bar at {plain(event.price)}"),
+        ("Features", "  ".join(f"{name} {short(value)}" for name, value in sorted(event.features.items()))),
+        ("Regime", f"{regime}, read by {event.model_version}"),
+        ("Signal", f"{event.strategy} wants to {event.action.replace('_', ' ')}, confidence {short(event.confidence)}"),
+        *(("Signal", f"because {reason}") for reason in event.reasons),
+    ]
+
+
+def _verdict(event: risk.EntryApproved | risk.EntryRefused, at: str) -> list[tuple[str, str]]:
+    lines = [
+        ("Checks", f"{'ok  ' if check.passed else 'FAIL'} {check.name:<18} {check.detail}") for check in event.checks
+    ]
+    if isinstance(event, risk.EntryApproved):
+        text = (
+            f"{at}  approved: {plain(event.quantity)} {event.symbol} {event.direction}, {event.leverage} x, "
+            f"margin {short(event.margin)}, stop {plain(event.stop)}, {short(event.risk)} at risk of "
+            f"{short(event.equity)} equity"
+        )
+    else:
+        text = f"{at}  refused: {event.reason}"
+    return [*lines, ("Verdict", text)]
+
+
+def _trade(event: Event, at: str) -> list[tuple[str, str]]:
+    match event:
+        case trade.TradeAlerted():
+            return [("Trade", f"{at}  the owner was told; mode WATCHER trades nothing")]
+        case trade.TradeProposed():
+            return [("Trade", f"{at}  proposed to the owner until {event.expires_at:%H:%M}")]
+        case trade.TradeDeclined():
+            return [("Trade", f"{at}  declined: {event.reason}")]
+        case trade.TradeAdmitted():
+            return [("Trade", f"{at}  admitted by {event.approved_by}, entry order {event.entry_order}")]
+        case trade.TradeEntered():
+            held = f"{plain(event.quantity)} at {plain(event.average_price)} on average"
+            return [("Trade", f"{at}  {'entered' if event.complete else 'entered in part'}: {held}")]
+        case trade.ProtectionSet():
+            return [("Protection", f"{at}  {event.reason}: {_protection(event)}")]
+        case trade.ProtectionFailed():
+            return [("Protection", f"{at}  FAILED: {event.detail}")]
+        case trade.TradeReduced():
+            left = f"{plain(event.quantity)} left"
+            return [("Exit", f"{at}  {event.leg.replace('_', ' ')} took its part at {plain(event.price)}, {left}")]
+        case trade.ExitOrdered():
+            return [("Exit", f"{at}  exit ordered: {event.reason} ({event.detail})")]
+        case trade.TradeAbandoned():
+            return [("Result", f"{at}  abandoned, nothing was held: {event.reason}")]
+        case trade.TradeClosed():
+            return [("Result", f"{at}  {_result(event)}")]
+        case _:
+            return []
+
+
+def _protection(event: trade.ProtectionSet) -> str:
+    parts = [f"stop {plain(event.stop)} for {plain(event.stop_quantity)}"]
+    if event.first_target is not None:
+        parts.append(f"first target {plain(event.first_target)}")
+    if event.second_target is not None:
+        parts.append(f"second target {plain(event.second_target)}")
+    if event.trail_distance is not None:
+        parts.append(f"the rest trails by {plain(event.trail_distance)}")
+    return ", ".join(parts)
+
+
+def _result(event: trade.TradeClosed) -> str:
+    return (
+        f"closed by {event.reason} at {plain(event.exit_price)} after "
+        f"{event.closed_at - event.opened_at}: net {short(event.net_profit)} "
+        f"(gross {short(event.gross_profit)}, fees {short(event.fees)}, funding {short(event.funding)}), "
+        f"{short(event.r_multiple)} R, {short(event.return_on_margin * 100)} % on margin, "
+        f"{short(event.return_on_equity * 100)} % on equity"
+    )
+
+
+def _order(event: Event, at: str) -> list[tuple[str, str]]:
+    match event:
+        case orders.OrderIntentRecorded():
+            price = event.limit_price or event.trigger_price
+            where = "at the market" if price is None else f"at {plain(price)}"
+            size = "the whole position" if event.close_position else plain(event.quantity)
+            text = f"{event.leg.replace('_', ' ')}: {event.kind.replace('_', ' ')} {event.side} {size} {where}"
+            return [("Orders", f"{at}  {text} ({event.client_order_id})")]
+        case orders.SubmitRefused():
+            return [("Orders", f"{at}  refused by the venue: {event.code} {event.reason}")]
+        case orders.SubmitUnknown():
+            return [("Orders", f"{at}  outcome unknown: {event.reason}")]
+        case orders.SubmitProvenAbsent():
+            return [("Orders", f"{at}  proven absent: {event.evidence}")]
+        case orders.OrderFilled():
+            fill = f"{plain(event.quantity)} at {plain(event.price)}, fee {short(event.fee)} ({event.liquidity})"
+            return [("Fills", f"{at}  {event.leg.replace('_', ' ')}: {event.side} {fill}, trade {event.fill_id}")]
+        case orders.OrderAmended():
+            return [("Protection", f"{at}  moved to {plain(event.trigger_price)}")]
+        case orders.OrderCanceled():
+            return [("Orders", f"{at}  {event.client_order_id} canceled: {event.reason}")]
+        case _:
+            return []
+
+
+def plain(number: Decimal) -> str:
+    """All digits that count, no exponent."""
+    text = format(number.normalize(), "f")
+    return text if text != "-0" else "0"
+
+
+def short(number: Decimal) -> str:
+    """Four significant digits below 1, two decimals above."""
+    if number == 0:
+        return "0"
+    return format(number, ".2f") if abs(number) >= 1 else plain(Decimal(format(number, ".4g")))

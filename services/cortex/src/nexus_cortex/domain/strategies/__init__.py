@@ -1,0 +1,52 @@
+"""The table of strategies. To add one: a module with a `Strategy`, and its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Final
+
+from nexus_cortex.domain.strategies.shark import SHARK
+from nexus_cortex.domain.strategies.strategy import Strategy
+from nexus_cortex.domain.strategies.trend import TREND
+
+AUTO: Final = "auto"
+STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType({each.name: each for each in (TREND, SHARK)})
+
+
+def with_parameters(overrides: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Strategy]:
+    """The table with some thresholds changed, by strategy and name.
+
+    Raises ValueError for a strategy or threshold that does not exist, or a figure that cannot be one.
+    """
+    table = dict(STRATEGIES)
+    for name, changes in overrides.items():
+        if name not in table:
+            raise ValueError(f"there is no strategy {name!r}; there are {', '.join(STRATEGIES)}")
+        table[name] = _changed(table[name], changes)
+    return MappingProxyType(table)
+
+
+def _changed(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
+    known = {field.name: getattr(strategy.parameters, field.name) for field in fields(strategy.parameters)}
+    values: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise ValueError(f"{strategy.name} has no parameter {name!r}; it has {', '.join(known)}")
+        try:
+            values[name] = _like(known[name], value)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise ValueError(f"{strategy.name}.{name} cannot be {value!r}") from error
+    return replace(strategy, parameters=replace(strategy.parameters, **values))
+
+
+def _like(default: object, value: Any) -> Decimal | float | int:
+    match default:
+        case Decimal():
+            return Decimal(str(value))
+        case float():
+            return float(value)
+        case _:
+            return int(value)

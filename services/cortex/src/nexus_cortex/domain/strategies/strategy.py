@@ -1,0 +1,157 @@
+"""What a strategy is: a pure function over feature columns, on one row and on a block alike.
+
+It gives one `Setup` for each action it knows. Of a row where the trigger holds, `propose` makes what is
+recorded: the first rule that failed, or a full proposal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+
+from nexus_common.contracts.signal import Action, ExitPlan, Proposal
+from nexus_common.contracts.values import Timeframe, Venue
+from nexus_cortex.domain.figures import decimal_of
+from nexus_cortex.domain.regime import MacroTrend
+from nexus_cortex.domain.sangria import Mood
+from nexus_market.candles import from_millis, spell
+from nexus_market.features import FeatureColumns
+from nexus_market.indicators import Bools, Floats, Ints
+
+FEATURES_OF_A_SIGNAL: Final = ("atr14", "atr_mean50")
+
+
+@dataclass(frozen=True, slots=True)
+class MarketView:
+    """What a strategy may see of one instrument, at each row of `main`."""
+
+    main: FeatureColumns
+    macro: MacroTrend
+    mood: Mood
+    venue: Venue
+    is_shark_target: bool
+
+    def since(self, row: int) -> MarketView:
+        """The same from a later row on."""
+        return MarketView(self.main.since(row), self.macro, self.mood, self.venue, self.is_shark_target)
+
+    def sangria(self, times: Ints, where: Bools) -> Bools:
+        """Whether the market was Sangria at these closes, asked only `where` it matters."""
+        holds = np.zeros(len(times), dtype=np.bool_)
+        for row in np.flatnonzero(where).tolist():
+            holds[row] = self.mood.sangria(self.venue, int(times[row])) is not None
+        return holds
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule behind the trigger: where it holds, and its figures of a row in words."""
+
+    name: str
+    holds: Bools
+    figures: Callable[[int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One action over all rows: `trigger` comes first, then `rules` in order.
+
+    `since` is when a row's situation began (milliseconds); it is entered or left once.
+    """
+
+    action: Action
+    trigger: Bools
+    rules: tuple[Rule, ...]
+    confidence: Floats
+    since: Ints
+    reasons: Callable[[int], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitParameters:
+    """Distances in ATR at the signal; the trail starts after `trail_after_r` times the stop distance."""
+
+    stop_atr: Decimal
+    target_atr: Decimal
+    trail_atr: Decimal
+    trail_after_r: Decimal = Decimal(1)
+    time_stop_bars: int = 96
+    leverage_hint: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """An entry of the table of strategies.
+
+    `timeframes` are those it may run on, its own first; `needs` the features it reads, up to `lag` bars back;
+    `bound_to_regime`: under `auto` it trades only while the regime names it.
+    """
+
+    name: str
+    function: Callable[[MarketView, Any], tuple[Setup, ...]]
+    parameters: ExitParameters
+    timeframes: tuple[Timeframe, ...]
+    needs: tuple[str, ...]
+    lag: int
+    bound_to_regime: bool
+    description: str
+
+    @property
+    def timeframe(self) -> Timeframe:
+        return self.timeframes[0]
+
+    def setups(self, view: MarketView) -> tuple[Setup, ...]:
+        """For a view whose rows are all ready."""
+        return self.function(view, self.parameters)
+
+
+def clamped(values: Floats) -> Floats:
+    """Between 0 and 1."""
+    return np.minimum(np.maximum(values, 0.0), 1.0)
+
+
+def propose(strategy: Strategy, setup: Setup, view: MarketView, row: int) -> Proposal:
+    """What is recorded of a row whose trigger holds."""
+    main = view.main
+    failed = next((rule for rule in setup.rules if not rule.holds[row]), None)
+    atr = decimal_of(main.column("atr14")[row])
+    is_entry = setup.action.is_entry and failed is None
+    return Proposal(
+        strategy=strategy.name,
+        action=setup.action,
+        timeframe=main.timeframe,
+        price=spell(float(main.column("close")[row])),
+        atr=atr,
+        atr_mean=decimal_of(main.column("atr_mean50")[row]),
+        plan=_plan(strategy.parameters, atr) if is_entry else None,
+        confidence=decimal_of(setup.confidence[row]),
+        leverage_hint=strategy.parameters.leverage_hint if is_entry else None,
+        bound_to_regime=strategy.bound_to_regime,
+        since=from_millis(int(setup.since[row])),
+        failed_rule=None if failed is None else failed.name,
+        detail="" if failed is None else failed.figures(row),
+        features={} if failed is not None else _snapshot(view, row),
+        reasons=() if failed is not None else setup.reasons(row),
+    )
+
+
+def _plan(parameters: ExitParameters, atr: Decimal) -> ExitPlan:
+    return ExitPlan(
+        stop_distance=parameters.stop_atr * atr,
+        target_distance=parameters.target_atr * atr,
+        trail_distance=parameters.trail_atr * atr,
+        trail_after_r=parameters.trail_after_r,
+        time_stop_bars=parameters.time_stop_bars,
+    )
+
+
+def _snapshot(view: MarketView, row: int) -> Mapping[str, Decimal]:
+    features = {name: decimal_of(value) for name, value in view.main.snapshot(row).items()}
+    at = int(view.main.close_time()[row])
+    if view.macro.is_known(at):
+        features["macro_direction"] = decimal_of(view.macro.at(np.array([at]))[0])
+    return features

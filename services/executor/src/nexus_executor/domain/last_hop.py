@@ -1,0 +1,106 @@
+"""The last caps before the venue, per account, where a bug upstream cannot lift them.
+
+They are about entries only: what reduces a position is never counted and never held back, or a black swan
+would throttle its own exits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from nexus_common.contracts.trade import (
+    TradeAbandoned,
+    TradeAdmitted,
+    TradeClosed,
+    TradeEntered,
+    TradeEvent,
+    TradeReduced,
+)
+from nexus_common.contracts.values import Profile, TradeId
+from nexus_executor.domain.rules import ExecutionRules
+
+_ZERO = Decimal(0)
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Quantity and the price it is valued at: the verdict's until the entry fills, the average after that."""
+
+    quantity: Decimal
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class LastHop:
+    """An account's recent entries (oldest first), what it has at stake, and what it lost on a UTC day."""
+
+    entries: tuple[datetime, ...] = ()
+    exposures: tuple[tuple[TradeId, Exposure], ...] = ()
+    day: date | None = None
+    lost: Decimal = _ZERO
+
+    @property
+    def notional(self) -> Decimal:
+        return sum((e.quantity * e.price for _, e in self.exposures), _ZERO)
+
+
+def fold(state: LastHop, event: TradeEvent, at: datetime) -> LastHop:
+    """`at` is when the event occurred."""
+    match event:
+        case TradeAdmitted():
+            recent = tuple(entry for entry in state.entries if at - entry < _MINUTE)
+            stake = Exposure(event.quantity, event.price)
+            return replace(
+                state, entries=(*recent, at), exposures=(*state.exposures, (event.trade_id, stake))
+            )
+        case TradeEntered() if event.complete:
+            return _set(state, event.trade_id, Exposure(event.quantity, event.average_price))
+        case TradeReduced():
+            held = dict(state.exposures).get(event.trade_id)
+            return state if held is None else _set(state, event.trade_id, replace(held, quantity=event.quantity))
+        case TradeClosed():
+            closed = _drop(state, event.trade_id)
+            day = at.date()
+            before = closed.lost if closed.day == day else _ZERO
+            return replace(closed, day=day, lost=before - event.net_profit)
+        case TradeAbandoned():
+            return _drop(state, event.trade_id)
+        case _:
+            return state
+
+
+def _set(state: LastHop, trade: TradeId, exposure: Exposure) -> LastHop:
+    return replace(
+        state, exposures=tuple((t, exposure if t == trade else e) for t, e in state.exposures)
+    )
+
+
+def _drop(state: LastHop, trade: TradeId) -> LastHop:
+    return replace(state, exposures=tuple((t, e) for t, e in state.exposures if t != trade))
+
+
+def refusal(
+    state: LastHop,
+    *,
+    quantity: Decimal,
+    price: Decimal,
+    equity: Decimal,
+    profile: Profile,
+    rules: ExecutionRules,
+    at: datetime,
+) -> str | None:
+    """Why this entry must not leave; None when it is within the caps."""
+    recent = sum(1 for entry in state.entries if at - entry < _MINUTE)
+    if recent >= rules.entries_per_minute_max:
+        return f"last hop: {recent} entries within a minute, at most {rules.entries_per_minute_max}"
+    limit = rules.gross_notional[profile] * rules.gross_notional_factor * equity
+    notional = state.notional + quantity * price
+    if notional > limit:
+        return f"last hop: gross notional would be {notional:f}, at most {limit:f}"
+    lost = state.lost if state.day == at.date() else _ZERO
+    if lost >= rules.daily_loss_max * equity:
+        return f"last hop: {lost:f} lost today, at most {rules.daily_loss_max * equity:f}"
+    return None

@@ -1,0 +1,35 @@
+"""The figures that trades and orders are managed by; defaults are those of the trading rules."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from pydantic import Field
+
+from nexus_common.contracts.trade import TargetPlan
+from nexus_common.contracts.values import Fraction, Number, Profile, Value
+
+
+class ExecutionRules(Value):
+    """Units are in the names. `gross_notional` is the profile's limit in multiples of equity."""
+
+    proposal_seconds: int = Field(300, ge=10, le=86_400)
+    drift_atr: Number = Decimal("0.5")
+    targets: TargetPlan = TargetPlan()
+    break_even_after_r: Number = Decimal(1)
+    amber_trail_atr: Number = Decimal(1)
+    price_age_max_seconds: int = Field(120, ge=1)
+    receive_window_seconds: int = Field(5, ge=1, le=60)
+    absent_after_seconds: int = Field(20, ge=1)
+    absent_lookups: int = Field(3, ge=1)
+    unprotected_max_seconds: int = Field(5, ge=1, le=60)
+    entries_per_minute_max: int = Field(60, ge=1, le=300)
+    gross_notional: dict[Profile, Number] = Field(
+        default_factory=lambda: {
+            Profile.CONSERVATIVE: Decimal(1),
+            Profile.NEXUS: Decimal(3),
+            Profile.RONIN: Decimal(4),
+        }
+    )
+    gross_notional_factor: Number = Decimal("1.2")
+    daily_loss_max: Fraction = Decimal("0.05")

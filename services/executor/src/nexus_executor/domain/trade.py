@@ -1,0 +1,454 @@
+"""The life of a trade: the owner's mode, the entry, its protection, the way out, the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import assert_never
+from uuid import UUID
+
+from nexus_common.contracts import ids
+from nexus_common.contracts.decider import Decider, InvariantBroken
+from nexus_common.contracts.order import Leg
+from nexus_common.contracts.trade import (
+    AbandonEntry,
+    AnswerProposal,
+    ConsiderVerdict,
+    ExitOrdered,
+    ExitReason,
+    ExpireProposal,
+    FundingNoted,
+    MoveStop,
+    NoteFunding,
+    OrderExit,
+    ProtectionFailed,
+    ProtectionSet,
+    RecordEntryFill,
+    RecordExitFill,
+    ReportUnprotected,
+    TightenTrail,
+    TradeAbandoned,
+    TradeAdmitted,
+    TradeAlerted,
+    TradeClosed,
+    TradeCommand,
+    TradeDeclined,
+    TradeEntered,
+    TradeEvent,
+    TradeProposed,
+    TradeReduced,
+)
+from nexus_common.contracts.values import AccountId, Mode, Origin, TradeId, UserId
+from nexus_executor.domain.figures import exact, levels, plain, result, split
+
+_ZERO = Decimal(0)
+_REASONS = {
+    Leg.STOP.value: ExitReason.STOP,
+    Leg.FIRST_TARGET.value: ExitReason.TARGET,
+    Leg.SECOND_TARGET.value: ExitReason.TARGET,
+    Leg.TRAIL.value: ExitReason.TRAIL,
+    "liquidation": ExitReason.LIQUIDATION,
+}
+
+
+class Phase(StrEnum):
+    NEW = "new"
+    ALERTED = "alerted"
+    PROPOSED = "proposed"
+    DECLINED = "declined"
+    ADMITTED = "admitted"  # wanted, nothing held yet
+    OPEN = "open"
+    CLOSED = "closed"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class TradeState:
+    """Entered quantities are cumulative; `remaining` is what is held now. Money in the quote currency."""
+
+    phase: Phase = Phase.NEW
+    proposed: TradeProposed | None = None
+    admitted: TradeAdmitted | None = None
+    opened_at: datetime | None = None
+    quantity: Decimal = _ZERO
+    average_price: Decimal = _ZERO
+    entry_fees: Decimal = _ZERO
+    entry_complete: bool = False
+    remaining: Decimal = _ZERO
+    exit_value: Decimal = _ZERO
+    exit_fees: Decimal = _ZERO
+    funding: Decimal = _ZERO
+    last_leg: str = ""
+    protection: ProtectionSet | None = None
+    protections: int = 0
+    exit: ExitOrdered | None = None
+
+    @property
+    def terms(self) -> TradeAdmitted:
+        if self.admitted is None:
+            raise InvariantBroken(f"a trade that is {self.phase} has no terms yet")
+        return self.admitted
+
+    @property
+    def is_held(self) -> bool:
+        return self.remaining > 0
+
+
+def decide(command: TradeCommand, state: TradeState) -> Sequence[TradeEvent]:
+    match command:
+        case ConsiderVerdict():
+            return (_consider(command),) if state.phase is Phase.NEW else ()
+        case AnswerProposal():
+            return (_answer(command, state.proposed),) if state.phase is Phase.PROPOSED and state.proposed else ()
+        case ExpireProposal():
+            if state.phase is not Phase.PROPOSED or state.proposed is None:
+                return ()
+            return (TradeDeclined(trade_id=state.proposed.trade_id, reason=command.reason),)
+        case RecordEntryFill():
+            return _enter(command, state)
+        case RecordExitFill():
+            return _leave(command, state)
+        case NoteFunding():
+            if state.phase is not Phase.OPEN:
+                return ()
+            return (FundingNoted(trade_id=state.terms.trade_id, amount=command.amount),)
+        case MoveStop():
+            return _move_stop(command, state)
+        case TightenTrail():
+            return _tighten(command, state)
+        case OrderExit():
+            return _order_exit(command.reason, command.detail, state)
+        case AbandonEntry():
+            return _abandon(command, state)
+        case ReportUnprotected():
+            if not state.is_held or (state.exit and state.exit.reason is ExitReason.UNPROTECTED):
+                return ()
+            failed = ProtectionFailed(trade_id=state.terms.trade_id, detail=command.detail)
+            return (failed, *_order_exit(ExitReason.UNPROTECTED, command.detail, state))
+        case _:
+            assert_never(command)
+
+
+def _consider(command: ConsiderVerdict) -> TradeAlerted | TradeProposed | TradeAdmitted | TradeDeclined:
+    verdict = command.verdict
+    trade_id = TradeId(str(command.verdict_id))
+    if command.refusal is not None:
+        return TradeDeclined(trade_id=trade_id, reason=command.refusal)
+    if command.at > verdict.valid_until:
+        return TradeDeclined(trade_id=trade_id, reason=f"the verdict was valid until {verdict.valid_until}")
+    if verdict.origin is Origin.MANUAL:
+        return _admit(command, trade_id, command.account, command.user, approved_by=command.user)
+    match command.mode:
+        case Mode.PILOT:
+            return _admit(command, trade_id, command.account, command.user, approved_by="pilot")
+        case Mode.COPILOT:
+            return _propose(command, trade_id)
+        case Mode.WATCHER:
+            return TradeAlerted(
+                trade_id=trade_id,
+                account=command.account,
+                user=command.user,
+                verdict_id=command.verdict_id,
+                venue=verdict.venue,
+                symbol=verdict.symbol,
+                direction=verdict.direction,
+                strategy=verdict.strategy,
+                quantity=verdict.quantity,
+                price=verdict.price,
+                stop=verdict.stop,
+            )
+        case _:
+            assert_never(command.mode)
+
+
+def _propose(command: ConsiderVerdict, trade_id: TradeId) -> TradeProposed:
+    verdict = command.verdict
+    expires_at = command.at + timedelta(seconds=command.proposal_seconds)
+    return TradeProposed(
+        trade_id=trade_id,
+        account=command.account,
+        user=command.user,
+        verdict_id=command.verdict_id,
+        venue=verdict.venue,
+        symbol=verdict.symbol,
+        direction=verdict.direction,
+        strategy=verdict.strategy,
+        quantity=verdict.quantity,
+        price=verdict.price,
+        stop=verdict.stop,
+        atr=verdict.atr,
+        expires_at=min(expires_at, verdict.valid_until),
+        drift_limit=plain(verdict.atr * command.drift_atr),
+    )
+
+
+def _admit(
+    command: ConsiderVerdict | AnswerProposal,
+    trade_id: TradeId,
+    account: AccountId,
+    user: UserId,
+    approved_by: str,
+) -> TradeAdmitted:
+    verdict = command.verdict
+    verdict_id = UUID(trade_id)
+    return TradeAdmitted(
+        trade_id=trade_id,
+        account=account,
+        user=user,
+        verdict_id=verdict_id,
+        origin=verdict.origin,
+        venue=verdict.venue,
+        symbol=verdict.symbol,
+        direction=verdict.direction,
+        strategy=verdict.strategy,
+        timeframe=verdict.timeframe,
+        quantity=verdict.quantity,
+        leverage=verdict.leverage,
+        price=verdict.price,
+        plan=verdict.plan,
+        atr=verdict.atr,
+        equity=verdict.equity,
+        entry_order=ids.client_order_id(verdict_id, Leg.ENTRY),
+        approved_by=approved_by,
+        signal_id=verdict.request_id,
+    )
+
+
+def _answer(command: AnswerProposal, proposed: TradeProposed) -> TradeDeclined | TradeAdmitted:
+    reason = _why_not(command, proposed)
+    if reason is not None:
+        return TradeDeclined(trade_id=proposed.trade_id, reason=reason)
+    return _admit(command, proposed.trade_id, proposed.account, proposed.user, approved_by=command.by)
+
+
+def _why_not(command: AnswerProposal, proposed: TradeProposed) -> str | None:
+    if not command.approved:
+        return f"rejected by {command.by}"
+    if command.at >= proposed.expires_at:
+        return f"expired: approved after {proposed.expires_at:%H:%M:%S}"
+    if command.price is None:
+        return "no fresh price to check the drift with"
+    drift = abs(command.price - proposed.price)
+    if drift > proposed.drift_limit:
+        return f"drifted: price {command.price} is {drift} from {proposed.price}, at most {proposed.drift_limit}"
+    return command.refusal
+
+
+def _enter(command: RecordEntryFill, state: TradeState) -> Sequence[TradeEvent]:
+    # A fill can come to light after its order was given up; what the venue holds needs protection all the same.
+    if state.phase not in (Phase.ADMITTED, Phase.OPEN, Phase.ABANDONED):
+        raise InvariantBroken(f"an entry fill for a trade that is {state.phase}")
+    terms = state.terms
+    quantity = plain(state.quantity + command.quantity)
+    value = exact(state.quantity * state.average_price) + command.quantity * command.price
+    average = plain(value / quantity)
+    entered = TradeEntered(
+        trade_id=terms.trade_id,
+        account=terms.account,
+        venue=terms.venue,
+        symbol=terms.symbol,
+        direction=terms.direction,
+        strategy=terms.strategy,
+        quantity=quantity,
+        average_price=average,
+        margin=exact(value / terms.leverage),
+        complete=command.complete,
+        fees=plain(state.entry_fees + command.fee),
+        opened_at=state.opened_at or command.at,
+    )
+    if state.exit is not None:
+        return (entered,)
+    return (entered, _protect(command, state, quantity, average))
+
+
+def _protect(command: RecordEntryFill, state: TradeState, quantity: Decimal, average: Decimal) -> ProtectionSet:
+    terms = state.terms
+    instrument, targets = command.instrument, command.targets
+    whole = split(quantity, average, instrument, targets).is_whole
+    lines = levels(average, terms.direction, terms.plan, instrument, targets, whole=whole)
+    return ProtectionSet(
+        trade_id=terms.trade_id,
+        stop=lines.stop,
+        stop_quantity=plain(state.remaining + command.quantity),
+        first_target=lines.first_target,
+        second_target=lines.second_target,
+        trail_distance=lines.trail_distance,
+        trail_activation=lines.trail_activation,
+        reason="entry complete" if command.complete else "part of the entry filled",
+    )
+
+
+def _leave(command: RecordExitFill, state: TradeState) -> Sequence[TradeEvent]:
+    if not state.is_held or command.quantity > state.remaining:
+        raise InvariantBroken(f"{command.quantity} left a trade that is {state.phase} and holds {state.remaining}")
+    remaining = plain(state.remaining - command.quantity)
+    if remaining == 0 and state.entry_complete:
+        return (_closed(state, command.leg, command.quantity * command.price, command.fee, command.at),)
+    return (
+        TradeReduced(
+            trade_id=state.terms.trade_id,
+            leg=command.leg,
+            quantity=remaining,
+            price=command.price,
+            fee=command.fee,
+        ),
+    )
+
+
+def _closed(state: TradeState, leg: str, value: Decimal, fee: Decimal, at: datetime) -> TradeClosed:
+    terms = state.terms
+    fees = state.entry_fees + state.exit_fees + fee
+    figures = result(
+        direction=terms.direction,
+        quantity=state.quantity,
+        entry_price=state.average_price,
+        exit_value=state.exit_value + value,
+        costs=fees + state.funding,
+        stop_distance=terms.plan.stop_distance,
+        leverage=terms.leverage,
+        equity=terms.equity,
+    )
+    reason = _REASONS.get(leg)
+    if reason is None:
+        reason = state.exit.reason if state.exit else ExitReason.MANUAL
+    return TradeClosed(
+        trade_id=terms.trade_id,
+        account=terms.account,
+        user=terms.user,
+        venue=terms.venue,
+        symbol=terms.symbol,
+        direction=terms.direction,
+        strategy=terms.strategy,
+        timeframe=terms.timeframe,
+        reason=reason,
+        quantity=state.quantity,
+        entry_price=state.average_price,
+        exit_price=figures.exit_price,
+        gross_profit=figures.gross,
+        fees=plain(fees),
+        funding=plain(state.funding),
+        net_profit=figures.net,
+        r_multiple=figures.r_multiple,
+        return_on_margin=figures.return_on_margin,
+        return_on_equity=figures.return_on_equity,
+        opened_at=state.opened_at or at,
+        closed_at=at,
+        atr=terms.atr,
+    )
+
+
+def _move_stop(command: MoveStop, state: TradeState) -> Sequence[TradeEvent]:
+    protection = state.protection
+    if not state.is_held or state.exit is not None or protection is None:
+        return ()
+    if (command.stop - protection.stop) * state.terms.direction.sign <= 0:
+        return ()
+    changes = {"stop": plain(command.stop), "stop_quantity": state.remaining, "reason": command.reason}
+    return (protection.model_copy(update=changes),)
+
+
+def _tighten(command: TightenTrail, state: TradeState) -> Sequence[TradeEvent]:
+    protection = state.protection
+    if not state.is_held or state.exit is not None or protection is None or protection.trail_distance is None:
+        return ()
+    if command.distance >= protection.trail_distance:
+        return ()
+    changes = {
+        "trail_distance": plain(command.distance),
+        "stop_quantity": state.remaining,
+        "reason": command.reason,
+    }
+    return (protection.model_copy(update=changes),)
+
+
+def _order_exit(reason: ExitReason, detail: str, state: TradeState) -> Sequence[TradeEvent]:
+    if state.phase not in (Phase.ADMITTED, Phase.OPEN) or state.exit is not None:
+        return ()
+    terms = state.terms
+    order = ids.client_order_id(terms.verdict_id, Leg.EXIT)
+    return (ExitOrdered(trade_id=terms.trade_id, reason=reason, detail=detail, exit_order=order),)
+
+
+def _abandon(command: AbandonEntry, state: TradeState) -> Sequence[TradeEvent]:
+    if state.entry_complete or state.phase not in (Phase.ADMITTED, Phase.OPEN):
+        return ()
+    terms = state.terms
+    if state.phase is Phase.ADMITTED:
+        return (
+            TradeAbandoned(
+                trade_id=terms.trade_id,
+                account=terms.account,
+                verdict_id=terms.verdict_id,
+                symbol=terms.symbol,
+                reason=command.reason,
+            ),
+        )
+    entered = TradeEntered(
+        trade_id=terms.trade_id,
+        account=terms.account,
+        venue=terms.venue,
+        symbol=terms.symbol,
+        direction=terms.direction,
+        strategy=terms.strategy,
+        quantity=state.quantity,
+        average_price=state.average_price,
+        margin=exact(state.quantity * state.average_price / terms.leverage),
+        complete=True,
+        fees=state.entry_fees,
+        opened_at=state.opened_at,
+    )
+    if state.is_held:
+        return (entered,)
+    return (entered, _closed(state, state.last_leg, _ZERO, _ZERO, command.at))
+
+
+def evolve(state: TradeState, event: TradeEvent) -> TradeState:
+    match event:
+        case TradeAlerted():
+            return replace(state, phase=Phase.ALERTED)
+        case TradeProposed():
+            return replace(state, phase=Phase.PROPOSED, proposed=event)
+        case TradeDeclined():
+            return replace(state, phase=Phase.DECLINED)
+        case TradeAdmitted():
+            return replace(state, phase=Phase.ADMITTED, admitted=event)
+        case TradeEntered():
+            return replace(
+                state,
+                phase=Phase.OPEN,
+                quantity=event.quantity,
+                average_price=event.average_price,
+                entry_fees=event.fees,
+                entry_complete=event.complete,
+                opened_at=event.opened_at,
+                remaining=state.remaining + event.quantity - state.quantity,
+            )
+        case ProtectionSet():
+            return replace(state, protection=event, protections=state.protections + 1)
+        case TradeReduced():
+            closed = state.remaining - event.quantity
+            return replace(
+                state,
+                remaining=event.quantity,
+                exit_value=state.exit_value + closed * event.price,
+                exit_fees=state.exit_fees + event.fee,
+                last_leg=event.leg,
+            )
+        case FundingNoted():
+            return replace(state, funding=state.funding + event.amount)
+        case ExitOrdered():
+            return replace(state, exit=event)
+        case ProtectionFailed():
+            return state
+        case TradeClosed():
+            return replace(state, phase=Phase.CLOSED, remaining=_ZERO)
+        case TradeAbandoned():
+            return replace(state, phase=Phase.ABANDONED)
+        case _:
+            assert_never(event)
+
+
+TRADE: Decider[TradeCommand, TradeState, TradeEvent] = Decider("trade", TradeState(), decide, evolve)

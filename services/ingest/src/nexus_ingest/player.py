@@ -1,0 +1,186 @@
+"""Plays a market through the running services, one step at a time, in lock step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from nexus_common.runtime.relay import Relay
+
+from nexus_common.contracts.envelope import Recorded
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.values import Service
+from nexus_common.runtime.bus import topology
+from nexus_common.runtime.desk import WorkDesk
+from nexus_common.runtime.errors import BusUnavailable
+from nexus_common.runtime.health import Health
+from nexus_common.runtime.log import get_logger
+from nexus_common.runtime.ports import Bus, EventStore
+from nexus_common.runtime.ring import SLOTS, Mark, Token
+from nexus_common.runtime.trace import Trace
+from nexus_ingest.domain.market_feed import Market, Step
+from nexus_ingest.handlers import Recorder
+
+ASK_AGAIN_SECONDS = 1.0
+OPENING_CHUNK = 20
+log = get_logger(__name__)
+
+TellExchange = Callable[[Step], Awaitable[None]]
+Pace = Callable[[datetime], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class LastStep:
+    """The step that was recorded last, found again after a restart."""
+
+    at: datetime
+    marks: tuple[Mark, ...]
+
+
+class Player:
+    """Ingest's work while a recorded or generated market stands for the venues.
+
+    A step is recorded first, then the exchange matches it, then the token goes round until a round brings
+    nothing new. After a restart the last recorded step is gone through again: whoever had answered answers
+    the same.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        recorder: Recorder,
+        desk: WorkDesk,
+        store: EventStore,
+        bus: Bus,
+        relay: Relay,
+        tell_exchange: TellExchange,
+        pace: Pace,
+        epoch: int,
+        instance: int,
+        trace: Trace,
+        health: Health,
+    ) -> None:
+        self._market = market
+        self._recorder = recorder
+        self._desk = desk
+        self._store = store
+        self._bus = bus
+        self._relay = relay
+        self._tell_exchange = tell_exchange
+        self._pace = pace
+        self._epoch = epoch
+        self._instance = instance
+        self._trace = trace
+        self._health = health
+        self._returned: asyncio.Queue[Token] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Play to the end of the market, then stay idle."""
+        listener = asyncio.ensure_future(self._listen())
+        try:
+            await self._play()
+            await listener
+        finally:
+            listener.cancel()
+
+    async def _play(self) -> None:
+        last = await self._last_step()
+        if last is None:
+            await self._open()
+        at = self._market.start if last is None else last.at
+        # One instant back, so that the step that was left in the middle is gone through again.
+        for step in self._market.steps_after(at - timedelta(seconds=1)):
+            await self._pace(step.at)
+            marks = last.marks if last is not None and step.at == last.at else await self._record(step)
+            await self._tell_exchange(step)
+            await self._go_round(step.at, marks)
+            self._health.note(step=step.at)
+            at = step.at
+        await self._recorder.end(at, self._desk)
+        await self._desk.commit()
+        await self._relay.try_publish(self._desk.take_recorded())
+        log.info("the market has ended", at=at.isoformat())
+        self._trace.idle()
+
+    async def _open(self) -> None:
+        await self._recorder.open(self._desk)
+        await self._desk.commit()
+        await self._publish(self._desk.take_recorded())
+
+    async def _record(self, step: Step) -> tuple[Mark, ...]:
+        self._trace.point(f"recording {step.at:%Y-%m-%dT%H:%M}")
+        self._desk.begin(())
+        await self._recorder.step(step, self._desk)
+        await self._desk.commit()
+        self._trace.point("committed")
+        recorded = self._desk.take_recorded()
+        await self._publish(recorded)
+        return tuple((r.global_position, r.envelope.category) for r in recorded)
+
+    async def _go_round(self, at: datetime, marks: Sequence[Mark]) -> None:
+        token = Token(at, marks[0][0], self._epoch, 1, 0, len(marks), tuple(marks))
+        while True:
+            self._trace.point(f"waiting for round {token.round}")
+            back = await self._round(token)
+            if back.produced == token.produced:
+                return
+            token = Token(at, token.position, self._epoch, token.round + 1, 0, token.base, back.produced)
+
+    async def _round(self, token: Token) -> Token:
+        await self._ask(token)
+        while True:
+            try:
+                back = await asyncio.wait_for(self._returned.get(), ASK_AGAIN_SECONDS)
+            except TimeoutError:
+                # A service is away, or the bus lost the token: who has answered answers again.
+                await self._ask(token)
+                continue
+            if (back.epoch, back.position, back.round) == (token.epoch, token.position, token.round):
+                return back
+
+    async def _ask(self, token: Token) -> None:
+        try:
+            await self._relay.publish((), [(topology.turn_subject(SLOTS[0]), token.to_bytes(), {}, "")])
+        except BusUnavailable as error:
+            log.warning("bus does not answer", reason=str(error))
+
+    async def _publish(self, recorded: Sequence[Recorded[Event]]) -> None:
+        for start in range(0, len(recorded), OPENING_CHUNK):
+            await self._relay.try_publish(recorded[start : start + OPENING_CHUNK])
+
+    async def _listen(self) -> None:
+        durable = topology.durable(Service.INGEST, self._instance)
+        async for delivery in self._bus.deliveries(durable, [topology.turn_subject(Service.INGEST)]):
+            try:
+                self._returned.put_nowait(Token.from_bytes(delivery.data))
+            except ValueError as error:
+                await self._bus.park(delivery, str(error))
+                continue
+            await self._bus.ack([delivery])
+
+    async def _last_step(self) -> LastStep | None:
+        """The newest instant with candles, and the marks of everything recorded for it."""
+        latest = await self._store.latest("market", 1)
+        if not latest or latest[0].event.type != "market.candles_closed":
+            return None
+        at = latest[0].envelope.occurred_at
+        own = topology.owned_by(Service.INGEST)
+        tail = await self._store.read_categories(own, max(0, latest[0].global_position - 1_000))
+        marks = tuple(
+            (r.global_position, r.envelope.category)
+            for r in tail
+            if r.envelope.occurred_at == at and is_step(r)
+        )
+        return LastStep(at, marks)
+
+
+def is_step(recorded: Recorded[Event]) -> bool:
+    """Whether an event belongs to a step, and not to the opening or the end of a market."""
+    return recorded.event.type not in (
+        "market.candles_backfilled",
+        "instrument.listed",
+        "feed.started",
+        "feed.ended",
+    )

@@ -1,0 +1,138 @@
+"""A fall of the reference market, read from its bars: a pure fold with a memory of one candle and five minutes.
+
+A bar that came without ticks becomes four: open, the nearer extreme, the other extreme, close. A tick beyond
+a threshold counts only when its bar's close stands beyond that threshold too, so that a bad print exits nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from nexus_common.contracts.guard import FallEvidence, FallMeasure
+from nexus_common.contracts.limits import GuardSettings
+from nexus_common.contracts.values import Timeframe, format_instant
+
+HUNDRED = Decimal(100)
+PERCENT_STEP = Decimal("0.0001")
+SLOT = Timeframe.M15.duration
+
+Tick = tuple[datetime, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class FallBar:
+    """A closed bar of the reference market."""
+
+    opened: datetime
+    closed: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+
+    def ticks(self) -> tuple[Tick, Tick, Tick, Tick]:
+        """The bar's four ticks, evenly spread over its time."""
+        third = (self.closed - self.opened) / 3
+        near, far = self.high, self.low
+        if self.open - self.low < self.high - self.open:
+            near, far = far, near
+        return (
+            (self.opened, self.open),
+            (self.opened + third, near),
+            (self.closed - third, far),
+            (self.closed, self.close),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FallReading:
+    """What one bar showed: the first confirmed tick beyond each limit."""
+
+    black_swan: FallEvidence | None
+    amber: FallEvidence | None
+
+
+@dataclass(frozen=True, slots=True)
+class FallWatch:
+    """What is remembered of the reference market. `slot` is the start of its current 15m candle."""
+
+    slot: datetime | None = None
+    slot_open: Decimal = Decimal(0)
+    recent: tuple[FallBar, ...] = ()
+
+    def after(self, bar: FallBar, window: timedelta) -> FallWatch:
+        """With one bar more. A bar from before the last one changes nothing."""
+        if self.recent and bar.opened < self.recent[-1].closed:
+            return self
+        slot = slot_of(bar.opened)
+        recent = (*(old for old in self.recent if old.closed >= bar.closed - window), bar)
+        if slot == self.slot:
+            return replace(self, recent=recent)
+        return FallWatch(slot, bar.open, recent)
+
+
+def slot_of(moment: datetime) -> datetime:
+    """The start of the 15m candle that a moment lies in."""
+    into_hour = timedelta(minutes=moment.minute % 15, seconds=moment.second, microseconds=moment.microsecond)
+    return moment - into_hour
+
+
+def read_fall(
+    before: FallWatch, bar: FallBar, settings: GuardSettings
+) -> tuple[FallWatch, FallReading | None]:
+    """Fold one bar; a reading comes with it when it fell beyond a limit."""
+    window = timedelta(seconds=settings.window_seconds)
+    watch = before.after(bar, window)
+    if watch is before:
+        return before, None
+    highest = max(watch.slot_open, bar.high, *(old.high for old in before.recent))
+    if bar.low > _threshold(highest, settings.amber_percent):
+        return watch, None
+    amber = _first_beyond(before, watch, bar, settings.amber_percent, window)
+    if amber is None:
+        return watch, None
+    return watch, FallReading(_first_beyond(before, watch, bar, settings.black_swan_percent, window), amber)
+
+
+def _threshold(reference: Decimal, percent: Decimal) -> Decimal:
+    return reference * (HUNDRED - percent) / HUNDRED
+
+
+def _first_beyond(
+    before: FallWatch, watch: FallWatch, bar: FallBar, percent: Decimal, window: timedelta
+) -> FallEvidence | None:
+    """The first tick of the bar that fell so far by either measure, if the bar's close confirms it."""
+    earlier = [tick for old in before.recent for tick in old.ticks()]
+    seen: list[Tick] = []
+    for tick in bar.ticks():
+        seen.append(tick)
+        for measure, reference in _references(watch, earlier, seen, tick[0] - window):
+            limit = _threshold(reference[1], percent)
+            if tick[1] <= limit and bar.close <= limit:
+                return _evidence(measure, reference, tick, bar)
+    return None
+
+
+def _references(
+    watch: FallWatch, earlier: list[Tick], seen: list[Tick], since: datetime
+) -> Iterator[tuple[FallMeasure, Tick]]:
+    assert watch.slot is not None, "a bar has been folded"
+    yield FallMeasure.CANDLE_OPEN, (watch.slot, watch.slot_open)
+    recent = [tick for tick in (*earlier, *seen) if tick[0] >= since]
+    yield FallMeasure.FIVE_MINUTE_HIGH, max(recent, key=lambda tick: tick[1])
+
+
+def _evidence(measure: FallMeasure, reference: Tick, tick: Tick, bar: FallBar) -> FallEvidence:
+    fallen = (reference[1] - tick[1]) / reference[1] * HUNDRED
+    return FallEvidence(
+        measure=measure,
+        reference_price=reference[1],
+        reference_at=reference[0],
+        price=tick[1],
+        price_at=tick[0],
+        fall_percent=fallen.quantize(PERCENT_STEP),
+        confirmed_by=f"the close {bar.close:f} of the bar ending {format_instant(bar.closed)}",
+    )

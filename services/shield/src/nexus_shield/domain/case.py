@@ -1,0 +1,104 @@
+"""One entry to be judged: the request, what surrounds it, and the plan and size it would have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import wraps
+
+from nexus_common.contracts.assessment import EntryContext, EntryRequest
+from nexus_common.contracts.limits import PROFILES, ProfileLimits
+from nexus_common.contracts.signal import ExitPlan
+from nexus_common.contracts.values import Origin
+from nexus_shield.domain.sizing import ONE, Size, SizingInput, ceil_to_tick, kelly_fraction, size_entry
+from nexus_shield.domain.state import RiskState
+
+Outcome = tuple[bool, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`plan` is final; `size` is None as long as price, stop or instrument are unknown."""
+
+    request: EntryRequest
+    context: EntryContext
+    state: RiskState
+    at: datetime
+    plan: ExitPlan | None
+    size: Size | None
+
+    @property
+    def limits(self) -> ProfileLimits:
+        return PROFILES[self.context.profile]
+
+    @property
+    def by_hand(self) -> bool:
+        return self.request.origin is Origin.MANUAL
+
+
+Rule = Callable[[Case], Outcome]
+
+
+def signals_only(rule: Rule) -> Rule:
+    """A rule that orders by hand pass unasked."""
+
+    @wraps(rule)
+    def judged(case: Case) -> Outcome:
+        return (True, "does not apply to orders by hand") if case.by_hand else rule(case)
+
+    return judged
+
+
+def open_case(request: EntryRequest, context: EntryContext, state: RiskState, at: datetime) -> Case:
+    plan = final_plan(request, context)
+    return Case(request, context, state, at, plan, _size(request, context, state, plan))
+
+
+def final_plan(request: EntryRequest, context: EntryContext) -> ExitPlan | None:
+    """The plan as it will be traded: stretched by the profile, its stop a whole number of ticks away.
+
+    A person's own stop is not stretched.
+    """
+    if request.plan is None or context.instrument is None:
+        return None
+    scale = ONE if request.origin is Origin.MANUAL else PROFILES[context.profile].stop_scale
+    plan = request.plan
+    return ExitPlan(
+        stop_distance=ceil_to_tick(plan.stop_distance * scale, context.instrument.tick_size),
+        target_distance=plan.target_distance * scale,
+        trail_distance=plan.trail_distance,
+        trail_after_r=plan.trail_after_r,
+        time_stop_bars=plan.time_stop_bars,
+    )
+
+
+def _size(
+    request: EntryRequest, context: EntryContext, state: RiskState, plan: ExitPlan | None
+) -> Size | None:
+    if plan is None or context.instrument is None or request.price is None:
+        return None
+    return size_entry(
+        SizingInput(
+            equity=context.equity,
+            peak=max(state.peak_all_time or context.equity, context.equity),
+            price=request.price,
+            stop_distance=plan.stop_distance,
+            leverage=request.leverage,
+            instrument=context.instrument,
+            limits=PROFILES[context.profile],
+            settings=context.settings,
+            kelly_risk=_kelly_risk(context, state),
+        )
+    )
+
+
+def _kelly_risk(context: EntryContext, state: RiskState) -> Decimal | None:
+    """What the account's own record justifies to risk; None when it is not asked for, or too short."""
+    record = state.record
+    if not context.settings.kelly or record.wins + record.losses < context.settings.kelly_trades:
+        return None
+    return context.settings.kelly_share * kelly_fraction(
+        record.wins, record.losses, record.won_r, record.lost_r
+    )

@@ -1,0 +1,196 @@
+"""Every rule that an entry must pass. All of them are judged for every verdict, and listed in it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from nexus_common.contracts.risk import Check
+from nexus_common.contracts.values import Direction, format_instant
+from nexus_shield.domain import exposure
+from nexus_shield.domain.case import Case, Outcome, Rule, signals_only
+from nexus_shield.domain.sizing import round_trip_cost
+
+HUNDRED = Decimal(100)
+AUTO = "auto"
+NO_STOP: Outcome = (False, "there is no stop: neither a distance nor an ATR is known")
+
+
+def owner(case: Case) -> Outcome:
+    """Only the account's own user trades with it."""
+    if case.context.owner == case.context.asked_by:
+        return True, f"the account is {case.context.asked_by}'s"
+    return False, f"the account is not {case.context.asked_by}'s"
+
+
+def instrument(case: Case) -> Outcome:
+    listed = case.context.instrument
+    if listed is None:
+        return False, f"{case.request.symbol} is not listed on {case.request.venue}"
+    return True, f"{listed.symbol} is listed on {listed.venue}, group {listed.group}"
+
+
+def halted(case: Case) -> Outcome:
+    if case.state.halted_by is None:
+        return True, "entries are not halted"
+    return False, f"{case.state.halted_by} halted all entries; /resume allows them again"
+
+
+@signals_only
+def breaker(case: Case) -> Outcome:
+    if case.state.breaker is None:
+        return True, f"not tripped; {case.state.losing_streak} losses in a row"
+    return False, f"tripped by {case.state.breaker}; /resetpilot starts it anew"
+
+
+def black_swan(case: Case) -> Outcome:
+    return _longs_free(case, "black swan", case.context.guard.black_swan_until)
+
+
+def amber(case: Case) -> Outcome:
+    return _longs_free(case, "amber", case.context.guard.amber_until)
+
+
+def _longs_free(case: Case, name: str, until: datetime | None) -> Outcome:
+    """A block that its owner has lifted for this account, up to its end, blocks no more."""
+    lifted = case.state.longs_free_until
+    if case.request.direction is not Direction.LONG or not case.request.venue.is_crypto:
+        return True, f"{name} blocks crypto longs only"
+    if until is None:
+        return True, f"no {name}"
+    if until <= case.at:
+        return True, f"the {name} is over"
+    if lifted is not None and until <= lifted:
+        return True, f"the {name} was lifted for this account"
+    return False, f"{name}: crypto longs are blocked until {format_instant(until)}"
+
+
+@signals_only
+def strategy(case: Case) -> Outcome:
+    name, choice = case.request.strategy, case.context.strategy
+    if name in case.context.strategies_off:
+        return False, f"{name} is switched off"
+    if choice == AUTO:
+        if case.request.within_regime:
+            return True, f"auto: the regime allows {name}"
+        return False, f"auto: the regime does not allow {name}"
+    return name == choice, f"chosen is {choice}, this is {name}"
+
+
+def validity(case: Case) -> Outcome:
+    until = case.request.valid_until
+    return case.at <= until, f"valid until {format_instant(until)}, now {format_instant(case.at)}"
+
+
+def feed(case: Case) -> Outcome:
+    """No entry on a lost feed, an unknown or old price, or an equity that nobody can tell."""
+    if case.context.feed_lost is not None:
+        return False, f"the feed of {case.request.venue} is lost: {case.context.feed_lost}"
+    if case.request.price is None or case.request.price_at is None:
+        return False, f"no price of {case.request.symbol} is known"
+    if case.context.unpriced:
+        return False, f"no price of {', '.join(case.context.unpriced)}, which is held: equity is not known"
+    age = case.at - case.request.price_at
+    limit = case.request.price_age_limit_seconds
+    return age <= timedelta(seconds=limit), f"price is {age.total_seconds():.0f} s old, limit {limit} s"
+
+
+@signals_only
+def cooldown(case: Case) -> Outcome:
+    until = case.state.cooldowns.get(case.request.symbol)
+    if until is None or case.at >= until:
+        return True, f"{case.request.symbol} is not cooling down"
+    return False, f"{case.request.symbol} cools down until {format_instant(until)}"
+
+
+@signals_only
+def rest(case: Case) -> Outcome:
+    key = (case.request.strategy, case.request.symbol)
+    until = case.state.rests.get(key)
+    if until is None or case.at >= until:
+        return True, f"{key[0]} does not rest on {key[1]}"
+    return False, f"{key[0]} was stopped out of {key[1]} and rests until {format_instant(until)}"
+
+
+def widest_stop(case: Case) -> Outcome:
+    if case.plan is None or case.request.price is None:
+        return NO_STOP
+    fraction = case.plan.stop_distance / case.request.price
+    limit = case.context.settings.max_stop_fraction
+    return fraction <= limit, f"stop {fraction * HUNDRED:.3f} % away, at most {limit * HUNDRED:.2f} %"
+
+
+def narrowest_stop(case: Case) -> Outcome:
+    """A stop so near that it cannot pay for itself."""
+    listed, price = case.context.instrument, case.request.price
+    if case.plan is None or price is None or listed is None:
+        return NO_STOP
+    settings = case.context.settings
+    ticks = settings.min_stop_ticks * listed.tick_size
+    share = settings.min_stop_fraction * price
+    costs = settings.min_stop_costs * round_trip_cost(listed) * price
+    least = max(ticks, share, costs)
+    return case.plan.stop_distance >= least, (
+        f"stop distance {case.plan.stop_distance:f}, at least {least:f} = the largest of {ticks:f} "
+        f"({settings.min_stop_ticks} ticks), {share:f} ({settings.min_stop_fraction * HUNDRED:f} %), "
+        f"{costs:f} ({settings.min_stop_costs:f} × round-trip cost)"
+    )
+
+
+def liquidation(case: Case) -> Outcome:
+    if case.size is None or case.plan is None:
+        return NO_STOP
+    needed = case.plan.stop_distance * case.context.settings.liquidation_stops
+    away = case.size.liquidation_distance
+    return away >= needed, f"liquidation {away:.8f} away at {case.size.leverage} ×, at least {needed:f}"
+
+
+def size(case: Case) -> Outcome:
+    sized = case.size
+    if sized is None:
+        return False, "cannot be sized without price, stop and instrument"
+    detail = (
+        f"{sized.quantity:f} at {sized.leverage} ×, margin {sized.margin:.2f}, lost at the stop {sized.risk:.2f}, "
+        f"equity {case.context.equity:.2f}; bound by {sized.bound_by}; drawdown {sized.drawdown * HUNDRED:.2f} % "
+        f"scales × {sized.scale:f}"
+    )
+    if sized.shortfall is not None:
+        return False, f"{sized.shortfall}; {detail}"
+    return True, detail
+
+
+CHECKS: Final[tuple[tuple[str, Rule], ...]] = (
+    ("owner", owner),
+    ("instrument", instrument),
+    ("halted", halted),
+    ("breaker", breaker),
+    ("black_swan", black_swan),
+    ("amber", amber),
+    ("strategy", strategy),
+    ("validity", validity),
+    ("feed", feed),
+    ("cooldown", cooldown),
+    ("rest", rest),
+    ("widest_stop", widest_stop),
+    ("narrowest_stop", narrowest_stop),
+    ("liquidation", liquidation),
+    ("one_position", exposure.one_position),
+    ("no_flip", exposure.no_flip),
+    ("size", size),
+    ("per_instrument", exposure.per_instrument),
+    ("per_cluster", exposure.per_cluster),
+    ("one_direction", exposure.one_direction),
+    ("gross_margin", exposure.gross_margin),
+    ("gross_notional", exposure.gross_notional),
+    ("correlated", exposure.correlated),
+)
+
+
+def judge(case: Case) -> tuple[Check, ...]:
+    """Every check of a verdict, in their order, with figures and outcome."""
+    judged = []
+    for name, rule in CHECKS:
+        passed, detail = rule(case)
+        judged.append(Check(name=name, passed=passed, detail=detail))
+    return tuple(judged)

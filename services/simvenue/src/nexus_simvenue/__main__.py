@@ -1,0 +1,63 @@
+"""The simulated exchange as a process of its own: it keeps its own ledger and outlives whoever trades on it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import orjson
+import uvloop
+
+from nexus_common.runtime.clock import WallClock
+from nexus_common.runtime.errors import ConfigurationError
+from nexus_market.exchange import ExchangeSettings
+from nexus_simvenue.journal import RequestJournal
+from nexus_simvenue.server import Server, listen
+from nexus_simvenue.venues import Venues
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="nexus_simvenue", description=__doc__)
+    parser.add_argument("--journal", type=Path, required=True, help="file that remembers every request")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--seed", type=int, default=0, help="of the slippage's jitter")
+    return parser.parse_args()
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Recover, say where we are, and answer until told to stop."""
+    journal = RequestJournal(options.journal, {"seed": options.seed})
+    server = Server(Venues(ExchangeSettings(seed=options.seed)), journal, WallClock())
+    recovered = server.recover()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    listening = await listen(server, options.host, options.port)
+    port = listening.sockets[0].getsockname()[1]
+    ready = {
+        "address": f"tcp://{options.host}:{port}",
+        "control": f"http://{options.host}:{port}",
+        "recovered": recovered,
+    }
+    sys.stdout.write(orjson.dumps(ready).decode() + "\n")
+    sys.stdout.flush()
+    await stop.wait()
+    listening.close()
+    journal.close()
+
+
+def main() -> int:
+    try:
+        uvloop.run(serve(arguments()))
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""The exchange on the wire: one JSON document a line over TCP, and `GET /ledger` for whoever brings a browser.
+
+A request is `{"id": n, "method": …, "params": {…}}`, its answer `{"id": n, "result": {…}}` or
+`{"id": n, "error": {"code": …, "reason": …}}`. Requests of all connections are worked on one after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from nexus_common.runtime.ports import Clock
+from nexus_simvenue.faults import Fault, FaultScript
+from nexus_simvenue.journal import Entry, RequestJournal
+from nexus_simvenue.venues import BadRequest, Venues
+
+_PAGES = {b"/ledger": "ledger", b"/status": "status"}
+
+
+class Server:
+    """Journals what changes something, then has the venues work on it."""
+
+    def __init__(self, venues: Venues, journal: RequestJournal, clock: Clock) -> None:
+        self._venues = venues
+        self._journal = journal
+        self._clock = clock
+        self._sessions: dict[str, Session] = {}
+        self.faults = FaultScript()
+
+    def recover(self) -> int:
+        """Go through the journal; returns how many requests it held."""
+        count = 0
+        for entry in self._journal.entries():
+            count += 1
+            try:
+                self._venues.call(entry.method, entry.params, entry.wall)
+            except BadRequest:
+                continue  # it was refused then, too
+        return count
+
+    def work(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer one request; raises BadRequest."""
+        if method == "faults":
+            try:
+                return {"rules": self.faults.replace(params["rules"])}
+            except (KeyError, TypeError, ValueError) as error:
+                raise BadRequest("bad-request", f"faults do not fit: {error!r}") from error
+        wall = self._clock.now()
+        if self._venues.changes(method, params):
+            self._journal.append(Entry(wall, method, params))
+        return self._venues.call(method, params, wall)
+
+    def greet(self, name: str, session: Session) -> None:
+        """A client's new connection ends its older one, unread requests and all."""
+        older = self._sessions.get(name)
+        if older is not None and older is not session:
+            older.abandon()
+        self._sessions[name] = session
+
+    def forget(self, name: str, session: Session) -> None:
+        if self._sessions.get(name) is session:
+            del self._sessions[name]
+
+
+class Session(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._unread = b""
+        self._name: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._name is not None:
+            self._server.forget(self._name, self)
+
+    def abandon(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            if self._transport is None:
+                return
+            if line.startswith(b"GET "):
+                self._page(line)
+                return
+            self._answer(line)
+
+    def _answer(self, line: bytes) -> None:
+        number: Any = None
+        try:
+            request = orjson.loads(line)
+            number, method, params = request["id"], request["method"], request["params"]
+            reply = {"id": number, "result": self._work(method, params)}
+        except BadRequest as error:
+            reply = {"id": number, "error": {"code": error.code, "reason": error.reason}}
+        except (ValueError, KeyError, TypeError) as error:
+            reply = {"id": number, "error": {"code": "bad-request", "reason": f"not a request: {error!r}"}}
+        if self._transport is not None:
+            self._transport.write(orjson.dumps(reply) + b"\n")
+
+    def _work(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        if method == "hello":
+            self._name = str(params["name"])
+            self._server.greet(self._name, self)
+            return {}
+        rule = self._server.faults.next(method, params)
+        if rule is None:
+            return self._server.work(method, params)
+        if rule.fault is Fault.REFUSE:
+            return {"refused": {"code": rule.code, "reason": "refused by the fault script"}}
+        if rule.fault is Fault.LOSE_REPLY:
+            self._server.work(method, params)
+        self.abandon()
+        return {}
+
+    def _page(self, line: bytes) -> None:
+        if self._transport is None:
+            return
+        method = _PAGES.get(line.split(b" ")[1].strip().split(b"?")[0])
+        status, body = (
+            (b"404 Not Found", b"{}")
+            if method is None
+            else (b"200 OK", orjson.dumps(self._server.work(method, {})))
+        )
+        head = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+        self._transport.write(head % (status, len(body)) + body)
+        self._transport.close()
+        self._transport = None
+
+
+async def listen(server: Server, host: str, port: int) -> asyncio.Server:
+    """Start to answer; port 0 takes a free one."""
+    return await asyncio.get_running_loop().create_server(lambda: Session(server), host, port)

@@ -1,0 +1,107 @@
+"""What a user chooses: /mode, /profile, /strategy, /strategies, /risk."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from nexus_common.contracts.session import (
+    ChangeMode,
+    ChangeProfile,
+    ChangeRiskSetting,
+    ChooseStrategy,
+    SwitchStrategy,
+)
+from nexus_common.contracts.values import Mode, Profile
+from nexus_telegram.commands.command import Answer, Ask, Refusal, to_session
+from nexus_telegram.commands.words import choice, decimal, nearest
+from nexus_telegram.render import answers
+
+_MODES = {
+    Mode.WATCHER: "you are told of signals, nothing is traded",
+    Mode.COPILOT: "each trade waits for your answer",
+    Mode.PILOT: "trades are made at once",
+}
+_SWITCHES = {"on": Decimal(1), "off": Decimal(0)}
+
+
+def mode(ask: Ask) -> Answer:
+    if not ask.words:
+        return Answer(f"The mode is {ask.session.mode}: {_MODES[ask.session.mode]}.")
+    wanted = choice(ask.words[0], Mode, "mode")
+    if wanted is ask.session.mode:
+        return Answer(f"The mode is {wanted} already.")
+    return to_session(
+        ask, ChangeMode(ask.user, wanted, ask.at), f"The mode is {wanted} now: {_MODES[wanted]}."
+    )
+
+
+def profile(ask: Ask) -> Answer:
+    if not ask.words:
+        return Answer(f"The profile is {ask.session.profile}.")
+    wanted = choice(ask.words[0], Profile, "profile")
+    if wanted is ask.session.profile:
+        return Answer(f"The profile is {wanted} already.")
+    return to_session(ask, ChangeProfile(ask.user, wanted, ask.at), f"The profile is {wanted} now.")
+
+
+def strategy(ask: Ask) -> Answer:
+    if not ask.words:
+        return Answer(f"The strategy is {ask.session.strategy}.")
+    wanted = _strategy(ask, ask.words[0], "auto")
+    if wanted == ask.session.strategy:
+        return Answer(f"The strategy is {wanted} already.")
+    meaning = "the regime chooses" if wanted == "auto" else f"only {wanted} trades"
+    return to_session(
+        ask, ChooseStrategy(ask.user, wanted, ask.at), f"The strategy is {wanted} now: {meaning}."
+    )
+
+
+def strategies(ask: Ask) -> Answer:
+    if not ask.words:
+        return Answer(answers.strategies(ask.session, ask.strategies))
+    if len(ask.words) != 2 or ask.words[0].lower() not in _SWITCHES:
+        raise Refusal("say on or off, and which strategy")
+    enabled = ask.words[0].lower() == "on"
+    name = _strategy(ask, ask.words[1])
+    if enabled is (name not in ask.session.switched_off):
+        return Answer(f"{name} is {ask.words[0].lower()} already.")
+    say = f"{name} is {'on' if enabled else 'off: its signals are skipped, no other takes its place'}."
+    return to_session(ask, SwitchStrategy(ask.user, name, enabled, ask.at), say)
+
+
+def _strategy(ask: Ask, word: str, *others: str) -> str:
+    name = word.lower()
+    known = (*others, *ask.strategies)
+    if name not in known:
+        raise Refusal(
+            f"{word!r} is not a strategy{nearest(name, known) or '; there are ' + ', '.join(known)}"
+        )
+    return name
+
+
+def risk(ask: Ask) -> Answer:
+    if not ask.words:
+        return Answer(answers.risk(ask.session, ask.risk))
+    if len(ask.words) != 2:
+        raise Refusal("name one figure and its new value")
+    name, word = ask.words[0].lower(), ask.words[1]
+    known = type(ask.risk).model_fields
+    if name not in known:
+        raise Refusal(f"{name!r} is not a risk setting{nearest(name, known) or '; /risk lists them'}")
+    value = _value(word, name)
+    try:
+        ask.risk.changed(name, value)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    if ask.session.risk.get(name) == value:
+        return Answer(f"{name} is {word} already.")
+    return to_session(ask, ChangeRiskSetting(ask.user, name, value, ask.at), f"{name} is {value} now.")
+
+
+def _value(word: str, name: str) -> Decimal:
+    """A figure, a percentage as a fraction, or on and off."""
+    if word.lower() in _SWITCHES:
+        return _SWITCHES[word.lower()]
+    if word.endswith("%"):
+        return decimal(word[:-1], name) / 100
+    return decimal(word, name)

@@ -1,0 +1,1 @@
+"""Wording: events and views to text. Pure, and the only place where messages are worded."""

@@ -1,0 +1,151 @@
+"""What is known about a feed: it started, was lost or restored, has gaps, came to its end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from nexus_common.contracts.feed import (
+    EndFeed,
+    FeedCommand,
+    FeedEnded,
+    FeedLost,
+    FeedRestored,
+    FeedStarted,
+    GapFound,
+    LoseFeed,
+    ReportGap,
+    RestoreFeed,
+    StartFeed,
+)
+from nexus_common.contracts.instrument import (
+    Group,
+    Instrument,
+    InstrumentKind,
+    InstrumentsListed,
+    ListInstruments,
+)
+from nexus_common.contracts.macro import MacroRead, RecordMacro
+from nexus_common.contracts.message import command_payload, command_type, decode_command
+from nexus_common.contracts.values import Symbol, Timeframe, Venue
+from nexus_common.testing.spec import given
+from nexus_ingest.domain.feed import FEED
+from nexus_ingest.domain.instrument import INSTRUMENT
+from nexus_ingest.domain.macro import MACRO
+
+BTC = Symbol("BTCUSDT")
+NOON = datetime(2021, 5, 17, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+SOURCES = {BTC: "ohlcv/binance_um/BTCUSDT-1m.parquet"}
+
+START = StartFeed(NOON, Venue.BINANCE, SOURCES, ("a note",), NOON, NOON + DAY)
+STARTED = FeedStarted(venue=Venue.BINANCE, sources=SOURCES, notes=("a note",), start=NOON, end=NOON + DAY)
+LOST = FeedLost(venue=Venue.BINANCE, reason="no answer for 10 s")
+RESTORED = FeedRestored(venue=Venue.BINANCE)
+ENDED = FeedEnded(venue=Venue.BINANCE, at=NOON + DAY)
+LOSE = LoseFeed(NOON, Venue.BINANCE, "no answer for 10 s")
+RESTORE = RestoreFeed(NOON, Venue.BINANCE)
+END = EndFeed(NOON + DAY, Venue.BINANCE)
+
+
+def gap(last_minute: int) -> GapFound:
+    return GapFound(
+        venue=Venue.BINANCE,
+        symbol=BTC,
+        timeframe=Timeframe.M1,
+        first=NOON,
+        last=NOON + timedelta(minutes=last_minute),
+    )
+
+
+def test_a_feed_starts() -> None:
+    given(FEED).when(START).then(STARTED)
+
+
+def test_a_restart_with_the_same_market_is_not_a_new_feed_even_behind_its_end() -> None:
+    given(FEED, STARTED).when(START).then_nothing()
+    given(FEED, STARTED, ENDED).when(START).then_nothing()
+
+
+def test_another_market_is_a_new_feed() -> None:
+    other = StartFeed(NOON, Venue.BINANCE, SOURCES, (), NOON, None)
+    given(FEED, STARTED).when(other).then_types(FeedStarted)
+
+
+def test_a_feed_is_lost_once_until_it_is_restored() -> None:
+    given(FEED, STARTED).when(LOSE).then(LOST)
+    given(FEED, STARTED, LOST).when(LOSE).then_nothing()
+    given(FEED, STARTED, LOST, RESTORED).when(LOSE).then(LOST)
+
+
+def test_only_a_lost_feed_is_restored() -> None:
+    given(FEED, STARTED).when(RESTORE).then_nothing()
+    given(FEED, STARTED, LOST).when(RESTORE).then(RESTORED)
+
+
+def test_a_feed_that_never_started_cannot_be_lost_or_end() -> None:
+    given(FEED).when(LOSE).then_broken("never started")
+    given(FEED).when(END).then_broken("never started")
+
+
+def test_a_gap_is_reported_once() -> None:
+    given(FEED, STARTED).when(ReportGap(NOON, gap(3))).then(gap(3))
+    given(FEED, STARTED, gap(3)).when(ReportGap(NOON, gap(3))).then_nothing()
+    given(FEED, STARTED, gap(3)).when(ReportGap(NOON, gap(9))).then(gap(9))
+
+
+def test_a_feed_ends_once() -> None:
+    given(FEED, STARTED).when(END).then(ENDED)
+    given(FEED, STARTED, ENDED).when(END).then_nothing()
+
+
+@pytest.mark.parametrize("command", [START, LOSE, RESTORE, ReportGap(NOON, gap(3)), END])
+def test_stored_commands_come_back_the_same(command: FeedCommand) -> None:
+    assert decode_command(command_type(type(command)), command_payload(command)) == command
+
+
+def bitcoin(tick: str = "0.1") -> Instrument:
+    return Instrument(
+        venue=Venue.BINANCE,
+        symbol=BTC,
+        kind=InstrumentKind.PERPETUAL,
+        base="BTC",
+        quote="USDT",
+        group=Group.MAJOR,
+        tick_size=Decimal(tick),
+        step_size=Decimal("0.001"),
+        min_quantity=Decimal("0.001"),
+        min_notional=Decimal(100),
+        max_leverage=20,
+        maker_fee=Decimal("0.0002"),
+        taker_fee=Decimal("0.0005"),
+        maintenance_margin=Decimal("0.004"),
+    )
+
+
+def test_instruments_are_listed_when_they_change() -> None:
+    listed = InstrumentsListed(venue=Venue.BINANCE, instruments=(bitcoin(),))
+    command = ListInstruments(NOON, Venue.BINANCE, (bitcoin(),))
+    given(INSTRUMENT).when(command).then(listed)
+    given(INSTRUMENT, listed).when(command).then_nothing()
+    changed = ListInstruments(NOON, Venue.BINANCE, (bitcoin("0.01"),))
+    given(INSTRUMENT, listed).when(changed).then_types(InstrumentsListed)
+    assert decode_command(command_type(type(command)), command_payload(command)) == command
+
+
+def reading(known_at: datetime, dominance: str = "58.1") -> MacroRead:
+    return MacroRead(known_at=known_at, btc_dominance=Decimal(dominance), fear_greed=40)
+
+
+def test_a_macro_reading_is_recorded_when_a_figure_changed() -> None:
+    story = given(MACRO, reading(NOON))
+    story.when(RecordMacro(NOON + DAY, reading(NOON + DAY, "59.0"))).then(reading(NOON + DAY, "59.0"))
+    story.when(RecordMacro(NOON + DAY, reading(NOON + DAY))).then_nothing()
+
+
+def test_an_older_macro_reading_changes_nothing() -> None:
+    given(MACRO, reading(NOON)).when(RecordMacro(NOON, reading(NOON - DAY, "50.0"))).then_nothing()
+    command = RecordMacro(NOON, reading(NOON))
+    assert decode_command(command_type(type(command)), command_payload(command)) == command
