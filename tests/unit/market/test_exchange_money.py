@@ -120,8 +120,9 @@ cents = st.integers(8_000, 12_000)
 @st.composite
 def bars(draw: st.DrawFn) -> Ohlcv:
     open_, one, two, close = (draw(cents) for _ in range(4))
-    numbers = (open_, max(open_, one, two, close), min(open_, one, two, close), close)
-    return Ohlcv(*(Decimal(n) / 100 for n in numbers), Decimal(draw(st.integers(0, 400))))
+    high, low = max(open_, one, two, close), min(open_, one, two, close)
+    prices = (Decimal(number) / 100 for number in (open_, high, low, close))
+    return Ohlcv._make((*prices, Decimal(draw(st.integers(0, 400)))))
 
 
 @st.composite

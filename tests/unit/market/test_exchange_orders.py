@@ -386,7 +386,7 @@ def test_cancel_is_final_and_may_be_repeated() -> None:
     stop = market.stop("95")
     assert market.exchange.cancel("a", 1, stop) == market.exchange.cancel("a", 1, stop)
     assert kinds(market.updates) == ["fill", "canceled"]
-    assert market.close(bar("100", "100", "90", "90")) == []
+    assert market.close(bar("100", "100", "93", "93")) == []
     assert getattr(market.exchange.cancel("a", 1, "o1"), "code", "") == "-2011"  # filled
     assert getattr(market.exchange.cancel("a", 1, "none"), "code", "") == "-2011"
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus_common.contracts.instrument import Group, Instrument
-from nexus_common.contracts.values import Direction, Venue
+from nexus_common.contracts.values import Direction, Symbol, Venue
 from nexus_market.instruments import (
     DEFAULT_INSTRUMENTS,
     Toward,
@@ -62,7 +62,7 @@ def test_a_stop_is_never_rounded_away_from_the_entry(
 
 
 def test_a_refusal_says_which_filter_and_which_figure() -> None:
-    btc = by_symbol(BINANCE)["BTCUSDT"]
+    btc = by_symbol(BINANCE)[Symbol("BTCUSDT")]
     assert refusal(btc, Decimal("0.002"), Decimal(100_000)) is None
     assert "multiple of 0.001" in str(refusal(btc, Decimal("0.0015"), Decimal(100_000)))
     assert "below the minimum of 0.001" in str(refusal(btc, Decimal(0), Decimal(100_000)))
@@ -88,7 +88,7 @@ def test_a_contracts_own_name_is_counted_in_contracts(name: str) -> None:
 
 
 def test_plain_names_resolve_and_unknown_ones_do_not() -> None:
-    assert getattr(resolve("btc", BINANCE), "instrument", None) == by_symbol(BINANCE)["BTCUSDT"]
+    assert getattr(resolve("btc", BINANCE), "instrument", None) == by_symbol(BINANCE)[Symbol("BTCUSDT")]
     assert getattr(resolve("aapl", DEFAULT_INSTRUMENTS[Venue.ALPACA]), "contracts_per_unit", 0) == 1
     assert resolve("AAPL", BINANCE) is None
     assert resolve("", BINANCE) is None
@@ -113,4 +113,4 @@ def test_the_registry_is_complete_and_sound() -> None:
     [("ADAUSDT", "0.3417"), ("DOGEUSDT", "0.00253"), ("BTCUSDT", "3782.1"), ("1000PEPEUSDT", "0.0036437")],
 )
 def test_prices_of_other_years_fit_the_ticks(symbol: str, price: str) -> None:
-    assert on_tick(Decimal(price), by_symbol(BINANCE)[symbol])  # type: ignore[index]
+    assert on_tick(Decimal(price), by_symbol(BINANCE)[Symbol(symbol)])

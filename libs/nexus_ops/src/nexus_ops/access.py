@@ -44,7 +44,7 @@ async def opened_store(home: Path) -> AsyncIterator[PostgresStore]:
         finally:
             server.stop()
     else:
-        async with _connected(load().store.url.get_secret_value()) as store:
+        async with _connected(load().store.url) as store:
             yield store
 
 

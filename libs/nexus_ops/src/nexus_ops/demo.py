@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from nexus_common.contracts.feed import FeedEnded
@@ -46,7 +45,9 @@ class DemoReport:
             "duplicate_orders": self.ledger.duplicate_orders,
             "ledger_equal": not any("the exchange" in problem for problem in self.problems),
             "replay_equal": self.replayed.equal,
-            "first_divergence": None if self.replayed.equal else self.replayed.divergence.describe(),
+            "first_divergence": None
+            if self.replayed.divergence is None
+            else self.replayed.divergence.describe(),
             "seconds": round(self.seconds, 1),
             "ready_seconds": round(self.ready_seconds, 1),
             "problems": self.problems,
@@ -126,7 +127,3 @@ async def judge(store: EventStore, exchange_url: str, cortex: Any, advance: Adva
     if replayed.divergence is not None:
         report.problems.append(f"the replay differs: {replayed.divergence.describe()}")
     return report
-
-
-def home_for(path: Path | None, scratch: Path) -> Path:
-    return scratch if path is None else path

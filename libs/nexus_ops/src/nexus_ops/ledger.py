@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from nexus_common.runtime.exchange_client import ExchangeClient
@@ -21,19 +21,25 @@ class Ledger:
 async def fetch_ledger(url: str) -> Ledger:
     client = ExchangeClient(url, name="judge", timeout=60.0)
     try:
-        answer = await client.call("ledger")
+        answer = await client.call("ledger", {"limit": 0})
     finally:
         await client.close()
+    by_account: dict[str, AccountFigures] = {
+        account: AccountFigures(0, Decimal(0), Decimal(0), Decimal(wallet))
+        for account, wallet in answer["wallets"].items()
+    }
+    for total in answer["totals"]:
+        known = by_account[total["account"]]
+        by_account[total["account"]] = replace(
+            known,
+            fills=known.fills + int(total["fills"]),
+            quantity=known.quantity + Decimal(total["quantity"]),
+            fees=known.fees + Decimal(total["fees"]),
+        )
     return Ledger(
-        accounts={
-            name: AccountFigures(
-                int(figures["fills"]),
-                Decimal(figures["quantity"]),
-                Decimal(figures["fees"]),
-                Decimal(figures["wallet"]),
-            )
-            for name, figures in answer["accounts"].items()
-        },
-        duplicate_orders=int(answer["duplicate_orders"]),
-        unprotected_seconds_max=float(answer["unprotected_seconds_max"]),
+        accounts=by_account,
+        duplicate_orders=len(answer["duplicates"]),
+        unprotected_seconds_max=max(
+            (float(span["wall_seconds"]) for span in answer["unprotected"]), default=0.0
+        ),
     )

@@ -26,7 +26,12 @@ def print_json(document: Any) -> None:
 @contextmanager
 def progress(what: str, total: float | None) -> Iterator[Any]:
     """A bar on stderr, only where somebody looks at it; yields a function to call with what is done so far."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bar:
         task = bar.add_task(what, total=total)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
+
 from nexus_common.contracts.decider import AnyDecider
 from nexus_common.contracts.envelope import (
     Envelope,
@@ -50,6 +52,17 @@ class Divergence:
         if self.recorded is None:
             return f"{self.stream} position {self.position}: decided now, but not in the record"
         return f"{self.stream} position {self.position} (event {self.global_position}): decided differently"
+
+    def to_json(self) -> dict[str, object]:
+        """Both bodies, so that one can see what differs."""
+        return {
+            "stream": self.stream,
+            "position": self.position,
+            "global_position": self.global_position,
+            "what": self.describe(),
+            "recorded": None if self.recorded is None else orjson.loads(self.recorded),
+            "replayed": None if self.replayed is None else orjson.loads(self.replayed),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,17 +98,24 @@ def _sentences(recorded: Recorded[Event]) -> list[tuple[str, str]]:
 def _signal(event: signal.SignalRaised, at: str) -> list[tuple[str, str]]:
     regime = event.regime or "not read"
     return [
-        ("Candle", f"{at}  {event.symbol} on {event.venue} closed a {event.timeframe} bar at {plain(event.price)}"),
+        (
+            "Candle",
+            f"{at}  {event.symbol} on {event.venue} closed a {event.timeframe} bar at {plain(event.price)}",
+        ),
         ("Features", "  ".join(f"{name} {short(value)}" for name, value in sorted(event.features.items()))),
         ("Regime", f"{regime}, read by {event.model_version}"),
-        ("Signal", f"{event.strategy} wants to {event.action.replace('_', ' ')}, confidence {short(event.confidence)}"),
+        (
+            "Signal",
+            f"{event.strategy} wants to {event.action.replace('_', ' ')}, confidence {short(event.confidence)}",
+        ),
         *(("Signal", f"because {reason}") for reason in event.reasons),
     ]
 
 
 def _verdict(event: risk.EntryApproved | risk.EntryRefused, at: str) -> list[tuple[str, str]]:
     lines = [
-        ("Checks", f"{'ok  ' if check.passed else 'FAIL'} {check.name:<18} {check.detail}") for check in event.checks
+        ("Checks", f"{'ok  ' if check.passed else 'FAIL'} {check.name:<18} {check.detail}")
+        for check in event.checks
     ]
     if isinstance(event, risk.EntryApproved):
         text = (
@@ -140,7 +147,9 @@ def _trade(event: Event, at: str) -> list[tuple[str, str]]:
             return [("Protection", f"{at}  FAILED: {event.detail}")]
         case trade.TradeReduced():
             left = f"{plain(event.quantity)} left"
-            return [("Exit", f"{at}  {event.leg.replace('_', ' ')} took its part at {plain(event.price)}, {left}")]
+            return [
+                ("Exit", f"{at}  {event.leg.replace('_', ' ')} took its part at {plain(event.price)}, {left}")
+            ]
         case trade.ExitOrdered():
             return [("Exit", f"{at}  exit ordered: {event.reason} ({event.detail})")]
         case trade.TradeAbandoned():
@@ -178,7 +187,9 @@ def _order(event: Event, at: str) -> list[tuple[str, str]]:
             price = event.limit_price or event.trigger_price
             where = "at the market" if price is None else f"at {plain(price)}"
             size = "the whole position" if event.close_position else plain(event.quantity)
-            text = f"{event.leg.replace('_', ' ')}: {event.kind.replace('_', ' ')} {event.side} {size} {where}"
+            text = (
+                f"{event.leg.replace('_', ' ')}: {event.kind.replace('_', ' ')} {event.side} {size} {where}"
+            )
             return [("Orders", f"{at}  {text} ({event.client_order_id})")]
         case orders.SubmitRefused():
             return [("Orders", f"{at}  refused by the venue: {event.code} {event.reason}")]
@@ -187,8 +198,12 @@ def _order(event: Event, at: str) -> list[tuple[str, str]]:
         case orders.SubmitProvenAbsent():
             return [("Orders", f"{at}  proven absent: {event.evidence}")]
         case orders.OrderFilled():
-            fill = f"{plain(event.quantity)} at {plain(event.price)}, fee {short(event.fee)} ({event.liquidity})"
-            return [("Fills", f"{at}  {event.leg.replace('_', ' ')}: {event.side} {fill}, trade {event.fill_id}")]
+            fill = (
+                f"{plain(event.quantity)} at {plain(event.price)}, fee {short(event.fee)} ({event.liquidity})"
+            )
+            return [
+                ("Fills", f"{at}  {event.leg.replace('_', ' ')}: {event.side} {fill}, trade {event.fill_id}")
+            ]
         case orders.OrderAmended():
             return [("Protection", f"{at}  moved to {plain(event.trigger_price)}")]
         case orders.OrderCanceled():

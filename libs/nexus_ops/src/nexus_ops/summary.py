@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from nexus_common.contracts import guard, market, order, risk, signal, trade
+from nexus_common.contracts.account import AccountOpened, BalanceChanged
 from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Direction
@@ -150,7 +151,7 @@ async def store_book(store: EventStore) -> dict[str, AccountFigures]:
             fills[account] = fills.get(account, 0) + 1
             quantity[account] = quantity.get(account, Decimal(0)) + event.quantity
             fees[account] = fees.get(account, Decimal(0)) + event.fee
-        elif hasattr(event, "wallet"):
+        elif isinstance(event, AccountOpened | BalanceChanged):
             wallet[event.account] = event.wallet
     return {
         account: AccountFigures(

@@ -17,7 +17,7 @@ from nexus_common.contracts.signal import JudgeMarket
 from nexus_common.contracts.values import Service, Symbol, Timeframe, UserId, Venue, instrument_key
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.ports import Desk, Turn
-from nexus_cortex.domain.evaluation import Choice, evaluate
+from nexus_cortex.domain.evaluation import Choice, SeriesScan, evaluate
 from nexus_cortex.domain.regime import NO_MACRO, MacroTrend, macro_trend
 from nexus_cortex.domain.sangria import BTC, Mood
 from nexus_cortex.domain.signals import SIGNALS
@@ -59,8 +59,12 @@ class CortexReactor:
         parameters: Mapping[str, Mapping[str, Any]] | None = None,
         shark_targets: Sequence[Symbol] = SHARK_TARGETS,
         owns: Callable[[str], bool] = lambda key: True,
+        scans: Mapping[Key, SeriesScan] | None = None,
     ) -> None:
         """`owns` is asked at each turn with an instrument's key, as partitions come and go.
+
+        `scans` are instruments whose whole series are known beforehand, as in a backtest: their closes are
+        not judged one by one, and their candles not kept.
 
         Raises ConfigurationError for a strategy or parameter that does not exist.
         """
@@ -75,6 +79,7 @@ class CortexReactor:
         self._strategy = strategy
         self._targets = frozenset(shark_targets)
         self._owns = owns
+        self._scans = dict(scans or {})
         self._mood = Mood()
         self._main: dict[Key, History] = {}
         self._macro: dict[Key, History] = {}
@@ -114,13 +119,14 @@ class CortexReactor:
 
     def _closing(self, at: datetime) -> list[Key]:
         opened = to_millis(at) - MAIN.seconds * 1_000
-        return sorted(
-            key
-            for key, series in self._main.items()
-            if series.last_open_time == opened and self._owns(instrument_key(*key))
-        )
+        closing = [key for key, series in self._main.items() if series.last_open_time == opened]
+        closing += [key for key, scan in self._scans.items() if to_millis(at) in scan]
+        return sorted(key for key in closing if self._owns(instrument_key(*key)))
 
     def _judge(self, venue: Venue, symbol: Symbol, at: datetime, choice: Choice) -> JudgeMarket | None:
+        scan = self._scans.get((venue, symbol))
+        if scan is not None:
+            return scan.command(to_millis(at))
         columns = self._main[venue, symbol].columns()
         view = MarketView(
             columns, self._direction((venue, symbol)), self._mood, venue, symbol in self._targets
@@ -146,14 +152,14 @@ class CortexReactor:
 
     def _take_candles(self, event: CandlesClosed) -> None:
         for candle in event.candles:
-            if candle.timeframe in (MAIN, MACRO):
+            if candle.timeframe in (MAIN, MACRO) and (event.venue, candle.symbol) not in self._scans:
                 opened = to_millis(candle.open_time(event.at))
                 row = _row(opened, candle)
                 self._series(event.venue, candle.symbol, candle.timeframe).add(row)
                 self._hear_btc(event.venue, candle.symbol, candle.timeframe, row)
 
     def _take_history(self, event: CandlesBackfilled) -> None:
-        if event.timeframe not in (MAIN, MACRO):
+        if event.timeframe not in (MAIN, MACRO) or (event.venue, event.symbol) in self._scans:
             return
         rows = [_row(bar.open_time, bar) for bar in event.bars]
         self._series(event.venue, event.symbol, event.timeframe).backfill(rows)

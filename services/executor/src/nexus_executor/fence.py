@@ -28,10 +28,11 @@ from nexus_common.contracts.order import (
 from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.values import AccountId, ClientOrderId
 from nexus_common.runtime.ports import Desk
+from nexus_executor.domain.holding import Holding, Request, Started
 from nexus_executor.domain.order import ORDER, OrderState
 from nexus_executor.domain.protection import Amend, Cancel, Submit
 from nexus_executor.domain.rules import ExecutionRules
-from nexus_executor.domain.view import Holding, Request, Started, View
+from nexus_executor.domain.view import View
 from nexus_executor.venues.broker import (
     Absent,
     Accepted,
@@ -240,8 +241,10 @@ class Fence:
                 break
             if isinstance(reply, Absent):
                 sent = await broker.submit(request)
-                reply = sent if not isinstance(sent, Unknown) else await broker.lookup(
-                    started.order, request.symbol
+                reply = (
+                    sent
+                    if not isinstance(sent, Unknown)
+                    else await broker.lookup(started.order, request.symbol)
                 )
             else:
                 reply = await broker.lookup(started.order, request.symbol)
@@ -271,9 +274,7 @@ class Fence:
         command = ResolveSubmit(Outcome.ABSENT, started.at, evidence=absent.evidence)
         await self._decide(started, command, ids.reply_id(started.event_id, "resolution"), desk)
 
-    async def _record(
-        self, started: Started, reply: Accepted | Refused | Unknown, desk: Desk
-    ) -> None:
+    async def _record(self, started: Started, reply: Accepted | Refused | Unknown, desk: Desk) -> None:
         match reply:
             case Accepted(venue_order_id):
                 command = RecordReply(Outcome.ACCEPTED, started.at, venue_order_id=venue_order_id)

@@ -18,10 +18,11 @@ from nexus_common.contracts.trade import NoteFunding, RecordEntryFill, RecordExi
 from nexus_common.contracts.values import AccountId
 from nexus_common.runtime.ports import Desk
 from nexus_executor.domain.account import ACCOUNT
+from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.order import ORDER, OrderState
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, Phase, TradeState
-from nexus_executor.domain.view import Holding, View
+from nexus_executor.domain.view import View
 from nexus_executor.fence import Fence
 from nexus_executor.venues.broker import UpdateKind, VenueDown, VenueUpdate
 
@@ -79,10 +80,11 @@ class Updates:
     async def _fill(self, account: AccountId, update: VenueUpdate, desk: Desk) -> None:
         fill_id = _given(update.fill_id, update)
         cause = ids.fill_id(account, _given(update.symbol, update), fill_id)
-        await self._balance(account, update, cause, "fill", desk)
         state = await self._order(update, desk)
         if state is None or state.intent is None:
-            return  # Somebody traded by hand; reconciliation finds what it did to the position.
+            # Somebody traded by hand; reconciliation finds what it did to the position.
+            await self._balance(account, update, cause, "fill", desk)
+            return
         quantity, price = _given(update.quantity, update), _given(update.price, update)
         fee = update.fee or Decimal(0)
         command = RecordFill(
@@ -102,6 +104,7 @@ class Updates:
         )
         if not new:
             return
+        await self._balance(account, update, cause, "fill", desk)
         follow: RecordEntryFill | RecordExitFill
         if intent.leg is Leg.ENTRY:
             instrument = self._view.instrument(intent.venue, intent.symbol)
@@ -206,7 +209,9 @@ def _is_complete(filled: Sequence[Envelope[Event]]) -> bool:
 
 def _given(value: T | None, update: VenueUpdate) -> T:
     if value is None:
-        raise InvariantBroken(f"update {update.sequence} ({update.kind} at {_when(update.at)}) lacks a figure")
+        raise InvariantBroken(
+            f"update {update.sequence} ({update.kind} at {_when(update.at)}) lacks a figure"
+        )
     return value
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from nexus_common.contracts.feed import EndFeed, ReportGap, StartFeed
 from nexus_common.contracts.ids import candle_id, step_id, timer_id
 from nexus_common.contracts.instrument import Instrument, ListInstruments
-from nexus_common.contracts.macro import RecordMacro
+from nexus_common.contracts.macro import MacroRead, RecordMacro
 from nexus_common.contracts.market import FundingSettled, RecordBackfill, RecordCandles, RecordFunding
 from nexus_common.contracts.values import Symbol, Venue
 from nexus_common.runtime.ports import Desk
@@ -45,14 +46,16 @@ class Recorder:
             cause = candle_id(backfill.venue, backfill.symbol, backfill.timeframe, first)
             await desk.handle(MARKET, key, RecordBackfill(start, backfill), cause=cause)
 
+        for reading in self._market.macro_before():
+            await self._macro(start, reading, desk)
+
     async def step(self, step: Step, desk: Desk) -> None:
         """What became known at one instant; the candles come last, they are what the step is for."""
         for gap in step.gaps:
             cause = timer_id(f"gap/{gap.venue}/{gap.symbol}/{gap.timeframe}", gap.first)
             await desk.handle(FEED, gap.venue, ReportGap(step.at, gap), cause=cause)
         if step.macro is not None:
-            cause = timer_id("macro", step.macro.known_at)
-            await desk.handle(MACRO, "global", RecordMacro(step.at, step.macro), cause=cause)
+            await self._macro(step.at, step.macro, desk)
         for symbol, rate in step.funding.items():
             await self._funding(step, symbol, rate, desk)
         for closed in step.closed:
@@ -60,7 +63,11 @@ class Recorder:
             key = f"{closed.venue}.{closed.partition}"
             await desk.handle(MARKET, key, RecordCandles(closed.at, closed), cause=cause)
 
-    async def _funding(self, step: Step, symbol: Symbol, rate: object, desk: Desk) -> None:
+    async def _macro(self, at: datetime, reading: MacroRead, desk: Desk) -> None:
+        cause = timer_id("macro", reading.known_at)
+        await desk.handle(MACRO, "global", RecordMacro(at, reading), cause=cause)
+
+    async def _funding(self, step: Step, symbol: Symbol, rate: Decimal, desk: Desk) -> None:
         bar = step.bars.get(symbol)
         if bar is None:
             return  # no price to settle at: the exchange settles nothing either

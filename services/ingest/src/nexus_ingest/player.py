@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from nexus_common.runtime.relay import Relay
-
 from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Service
@@ -18,6 +16,7 @@ from nexus_common.runtime.errors import BusUnavailable
 from nexus_common.runtime.health import Health
 from nexus_common.runtime.log import get_logger
 from nexus_common.runtime.ports import Bus, EventStore
+from nexus_common.runtime.relay import Relay
 from nexus_common.runtime.ring import SLOTS, Mark, Token
 from nexus_common.runtime.trace import Trace
 from nexus_ingest.domain.market_feed import Market, Step

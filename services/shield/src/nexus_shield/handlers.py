@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
+from types import MappingProxyType
+from uuid import UUID
 
-from nexus_common.contracts.account import (
-    AccountOpened,
-    BalanceChanged,
-    FundingPaid,
-    PositionDrifted,
-    PositionLiquidated,
-)
-from nexus_common.contracts.assessment import EntryContext, EntryRequest, Peer
+from nexus_common.contracts.assessment import EntryRequest
 from nexus_common.contracts.envelope import Envelope
-from nexus_common.contracts.feed import FeedLost, FeedRestored, FeedStarted
 from nexus_common.contracts.guard import GuardStanding, ReleaseGuard
 from nexus_common.contracts.ids import derived, step_id, timer_id
-from nexus_common.contracts.instrument import Instrument, InstrumentsListed
 from nexus_common.contracts.limits import GuardSettings, RiskSettings
-from nexus_common.contracts.market import CandlesBackfilled, CandlesClosed, FundingSettled
+from nexus_common.contracts.market import CandlesClosed
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import (
     ApproveExit,
     AssessEntry,
-    EntryApproved,
     HaltEntries,
     MarkEquity,
-    NotePosition,
-    NoteReduction,
-    NoteResult,
     ReleaseReservation,
     ResetBreaker,
     ResumeEntries,
+    RiskCommand,
 )
 from nexus_common.contracts.session import (
     BreakerResetRequested,
@@ -42,24 +32,257 @@ from nexus_common.contracts.session import (
     ResumeRequested,
 )
 from nexus_common.contracts.signal import SignalRaised
-from nexus_common.contracts.trade import (
-    TradeAbandoned,
-    TradeAlerted,
-    TradeClosed,
-    TradeDeclined,
-    TradeEntered,
-    TradeReduced,
-)
-from nexus_common.contracts.values import AccountId, Origin, Service, Symbol, UserId, Venue
+from nexus_common.contracts.trade import TradeEvent
+from nexus_common.contracts.values import AccountId, Origin, Service, UserId
 from nexus_common.runtime.ports import Desk, Turn
-from nexus_shield.domain.account_view import Account, AccountView
-from nexus_shield.domain.correlation import correlation
+from nexus_shield.domain.account_view import Account, User
+from nexus_shield.domain.facts import note
 from nexus_shield.domain.guard import CRYPTO, GUARD
-from nexus_shield.domain.market_view import MarketView
 from nexus_shield.domain.requests import request_by_hand, request_of_signal
 from nexus_shield.domain.risk import RISK, mark_equity
 from nexus_shield.domain.state import RiskState
+from nexus_shield.domain.world import World
 
 MARKET_RECALL = 4_000
-MONEY_STEP = Decimal("0.00000001")
-ZERO = Decimal(0)
+"""Market events heard again after a start. 51 bars of 15m are 765 events of one venue's minutes, about 2,300
+of three venues', and the backfill of a start is some hundreds; a process that never stopped forgets the rest."""
+
+Heard = Sequence[Envelope[Event]]
+Marked = tuple[RiskState, Decimal, date, User]
+
+
+class ShieldReactor:
+    """Judges entries and exits for the accounts that `owns` names; watches the reference market."""
+
+    service = Service.SHIELD
+
+    def __init__(
+        self,
+        risk: RiskSettings | None = None,
+        guard: GuardSettings | None = None,
+        recall: int = MARKET_RECALL,
+        owns: Callable[[AccountId], bool] = lambda account: True,
+    ) -> None:
+        self._guard = guard or GuardSettings()
+        self._owns = owns
+        self._world = World.empty(risk or RiskSettings(), self._guard, recall)
+        self._marked: dict[AccountId, Marked] = {}
+        self.listens: Mapping[str, int | None] = MappingProxyType(
+            {
+                "session": None,
+                "access": None,
+                "account": None,
+                "trade": None,
+                "risk": None,
+                "instrument": None,
+                "feed": None,
+                "market": recall,
+                "signal": 0,  # judged in the turn that brings them, then of no more use
+            }
+        )
+
+    def observe(self, envelope: Envelope[Event]) -> None:
+        self._world.observe(envelope)
+
+    async def resume(self, desk: Desk) -> None:
+        """Nothing is left open by a crash: verdicts and equity are decided within a turn, or again."""
+
+    async def react(self, turn: Turn, batch: Heard, desk: Desk) -> None:
+        for envelope in batch:
+            if isinstance(envelope.event, TradeEvent):
+                await self._note(envelope, turn, desk)
+        await self._release_unused(turn, desk)
+        for envelope in batch:
+            await self._serve(envelope, turn, desk)
+        await self._watch(turn, batch, desk)
+        if batch:
+            await self._mark_equity(turn, desk)
+        await self._judge_signals(turn, batch, desk)
+        self._world.people.forget_ended()
+        self._world.market.forget_falls()
+
+    def _accounts(self) -> list[Account]:
+        return [account for account in self._world.people.in_order if self._owns(account.account)]
+
+    async def _send(
+        self, account: AccountId, command: RiskCommand, desk: Desk, cause: UUID, story: UUID | None
+    ) -> None:
+        await desk.handle(RISK, account, command, cause=cause, correlation=story, account=account)
+
+    async def _note(self, envelope: Envelope[Event], turn: Turn, desk: Desk) -> None:
+        """What a trade has come to, in the words of the account's risk."""
+        world = self._world
+        known = world.people.account_of(envelope)
+        if known is None or not self._owns(known.account):
+            return
+        state: RiskState = await desk.state(RISK, known.account)
+        command = note(envelope, world, known, state)
+        if command is not None:
+            await self._send(known.account, command, desk, envelope.event_id, envelope.correlation_id)
+
+    async def _release_unused(self, turn: Turn, desk: Desk) -> None:
+        """Verdicts whose time ran out before anything was ordered on them."""
+        for account in self._accounts():
+            state: RiskState = await desk.state(RISK, account.account)
+            for request_id, reservation in state.reservations.items():
+                due = reservation.valid_until
+                unused = self._world.people.unused_verdict(account.account, request_id)
+                if turn.at <= due or unused is None:
+                    continue
+                verdict_id, verdict = unused
+                command = ReleaseReservation(verdict_id, request_id, "not used in time", turn.at)
+                cause = timer_id(f"reservation-{verdict_id}", due)
+                await self._send(account.account, command, desk, cause, verdict.correlation_id)
+
+    async def _serve(self, envelope: Envelope[Event], turn: Turn, desk: Desk) -> None:
+        """What a person asks for."""
+        match envelope.event:
+            case OrderRequested() as wish:
+                await self._judge_wish(wish, envelope, turn, desk)
+            case BreakerResetRequested(user=user, account=only):
+                for account in self._accounts_of(user):
+                    if only is None or only == account.account:
+                        equity = self._world.equity(account, await desk.state(RISK, account.account)).amount
+                        await self._ask(account, ResetBreaker(user, equity, turn.at), envelope, desk)
+            case KillRequested(user=user):
+                for account in self._accounts_of(user):
+                    await self._ask(account, HaltEntries(user, turn.at), envelope, desk)
+            case ResumeRequested(user=user):
+                await self._resume_trading(user, envelope, turn, desk)
+            case _:
+                pass
+
+    def _accounts_of(self, user: UserId) -> list[Account]:
+        return [account for account in self._accounts() if account.user == user]
+
+    async def _ask(
+        self, account: Account, command: RiskCommand, envelope: Envelope[Event], desk: Desk
+    ) -> None:
+        await self._send(account.account, command, desk, envelope.event_id, envelope.correlation_id)
+
+    async def _resume_trading(self, user: UserId, envelope: Envelope[Event], turn: Turn, desk: Desk) -> None:
+        """The sentinel's block ends for all, or, when asked by one user among several, for his accounts."""
+        for_all = self._world.people.may_release_guard(user)
+        standing = GuardStanding() if for_all else (await desk.state(GUARD, CRYPTO)).standing
+        for account in self._accounts_of(user):
+            await self._ask(account, ResumeEntries(user, standing, turn.at), envelope, desk)
+        if for_all:
+            release = ReleaseGuard(f"resumed by {user}", turn.at)
+            await desk.handle(
+                GUARD, CRYPTO, release, cause=envelope.event_id, correlation=envelope.correlation_id
+            )
+
+    async def _judge_wish(
+        self, wish: OrderRequested, envelope: Envelope[Event], turn: Turn, desk: Desk
+    ) -> None:
+        account = self._world.people.accounts.get(wish.account)
+        if account is None or not self._owns(account.account):
+            return
+        market = self._world.market
+        request = request_by_hand(
+            wish,
+            envelope.event_id,
+            account.venue,
+            market.close(account.venue, wish.symbol),
+            market.atr(account.venue, wish.symbol),
+            self._world.user_of(account).settings,
+            turn.at,
+        )
+        await self._assess(account, wish.user, request, envelope, turn, desk)
+
+    async def _assess(
+        self,
+        account: Account,
+        asked_by: UserId,
+        request: EntryRequest,
+        envelope: Envelope[Event],
+        turn: Turn,
+        desk: Desk,
+    ) -> None:
+        state: RiskState = await desk.state(RISK, account.account)
+        guard = (await desk.state(GUARD, CRYPTO)).standing
+        context = self._world.context(account, asked_by, request.symbol, state, guard)
+        await self._ask(account, AssessEntry(account.account, request, context, turn.at), envelope, desk)
+
+    async def _watch(self, turn: Turn, batch: Heard, desk: Desk) -> None:
+        """Release the sentinel when its time is over; then declare what the batch's bars show."""
+        until = (await desk.state(GUARD, CRYPTO)).black_swan_until
+        if until is not None and turn.at >= until:
+            release = ReleaseGuard("its time is over", turn.at)
+            await desk.handle(GUARD, CRYPTO, release, cause=timer_id("guard-release", until))
+        for envelope in batch:
+            if not isinstance(envelope.event, CandlesClosed):
+                continue
+            fall = self._world.market.take_fall(envelope.event_id)
+            if fall is not None:
+                declaration = fall.declaration(self._guard)
+                story = envelope.correlation_id
+                await desk.handle(GUARD, CRYPTO, declaration, cause=fall.cause, correlation=story)
+
+    async def _mark_equity(self, turn: Turn, desk: Desk) -> None:
+        """Read every account's equity; only a reading that means something becomes a command."""
+        day = turn.at.date()
+        for account in self._accounts():
+            wallet = self._world.people.wallets.get(account.account)
+            if wallet is None:
+                continue
+            user = self._world.user_of(account)
+            state: RiskState = await desk.state(RISK, account.account)
+            if not state.holdings and self._marked.get(account.account) == (state, wallet, day, user):
+                continue
+            equity = self._world.equity(account, state)
+            if equity.unpriced:
+                continue
+            command = MarkEquity(equity.amount, user.settings, turn.at)
+            if mark_equity(command, state):
+                # The same equity at the same instant is never worth a second mark: a cause of its own.
+                cause = derived(step_id(account.venue, 0, turn.at), f"equity {equity.amount:f}")
+                await self._send(account.account, command, desk, cause, None)
+                state = await desk.state(RISK, account.account)
+            self._marked[account.account] = (state, wallet, day, user)
+
+    async def _judge_signals(self, turn: Turn, batch: Heard, desk: Desk) -> None:
+        """By account, then exits first, confidence falling, instrument: the same order in every runner."""
+        signals = sorted((e for e in batch if isinstance(e.event, SignalRaised)), key=_rank)
+        if not signals:
+            return
+        for account in self._accounts():
+            for envelope in signals:
+                signal = envelope.event
+                if isinstance(signal, SignalRaised) and signal.venue is account.venue:
+                    await self._judge(account, signal, envelope, turn, desk)
+
+    async def _judge(
+        self, account: Account, signal: SignalRaised, envelope: Envelope[Event], turn: Turn, desk: Desk
+    ) -> None:
+        if signal.action.is_entry:
+            settings = self._world.user_of(account).settings
+            request = request_of_signal(signal, envelope.event_id, settings)
+            await self._assess(account, account.user, request, envelope, turn, desk)
+            return
+        leave = ApproveExit(
+            request_id=envelope.event_id,
+            origin=Origin.SIGNAL,
+            venue=signal.venue,
+            symbol=signal.symbol,
+            direction=signal.action.direction,
+            strategy=signal.strategy,
+            reason="; ".join(signal.reasons),
+            at=turn.at,
+        )
+        await self._ask(account, leave, envelope, desk)
+
+
+def _rank(envelope: Envelope[Event]) -> tuple[object, ...]:
+    signal = envelope.event
+    assert isinstance(signal, SignalRaised)
+    return (
+        signal.candle_close,
+        signal.action.is_entry,
+        -signal.confidence,
+        signal.venue,
+        signal.symbol,
+        signal.strategy,
+        signal.timeframe,
+        signal.action,
+    )

@@ -7,7 +7,7 @@ A request is `{"id": n, "method": …, "params": {…}}`, its answer `{"id": n, 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -74,8 +74,8 @@ class Session(asyncio.Protocol):
         self._name: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

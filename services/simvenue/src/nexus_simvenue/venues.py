@@ -56,6 +56,7 @@ class Venues:
         }
         self._homes: dict[str, Venue] = {}
         self._ledger: list[Record] = []
+        self._wall: datetime | None = None
         self._noted = dict.fromkeys(self._exchanges, 0)
         self._methods: dict[str, Callable[[Params], Payload]] = {
             "step": self._step,
@@ -82,6 +83,7 @@ class Venues:
         work = self._methods.get(method)
         if work is None:
             raise BadRequest("no-method", f"there is no method {method!r}")
+        self._wall = wall
         try:
             return work(params)
         except (Fenced, UnknownAccount, StepRefused) as error:
@@ -200,8 +202,11 @@ class Venues:
         return {
             "length": len(self._ledger),
             "records": self._ledger[after:stop],
-            "unprotected": [plain(asdict(span)) for span in unprotected_spans(self._ledger)],
-            "duplicates": duplicate_orders(self._ledger),
+            "unprotected": [plain(asdict(span)) for span in unprotected_spans(self._ledger, self._wall)],
+            "duplicates": [
+                {"account": account, "client_order_id": client}
+                for account, client in duplicate_orders(self._ledger)
+            ],
             "resubmissions": sum(1 for record in self._ledger if record["kind"] == "resubmission"),
             "totals": [
                 {"account": account, "symbol": symbol, **plain(asdict(total))}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -88,10 +89,14 @@ class ExchangeClient:
     async def close(self) -> None:
         """Give the connection up."""
         reading, self._reading = self._reading, None
+        writer = self._writer
         self._drop("closed")
         if reading is not None:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+        if writer is not None:
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _connected(self) -> asyncio.StreamWriter:
         async with self._connecting:

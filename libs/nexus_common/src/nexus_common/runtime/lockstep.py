@@ -13,7 +13,7 @@ from nexus_common.runtime.bus import topology
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.errors import BusUnavailable
 from nexus_common.runtime.log import get_logger
-from nexus_common.runtime.ports import Bus, Delivery, EventStore, Reactor
+from nexus_common.runtime.ports import Bus, Delivery, Reactor
 from nexus_common.runtime.relay import Relay
 from nexus_common.runtime.ring import SLOTS, Token, following
 from nexus_common.runtime.seat import Seat
@@ -31,7 +31,6 @@ class Lockstep:
         reactor: Reactor,
         seat: Seat,
         desk: WorkDesk,
-        store: EventStore,
         bus: Bus,
         relay: Relay,
         instance: int,
@@ -43,7 +42,6 @@ class Lockstep:
         self._service: Service = reactor.service
         self._seat = seat
         self._desk = desk
-        self._store = store
         self._bus = bus
         self._relay = relay
         self._instance = instance

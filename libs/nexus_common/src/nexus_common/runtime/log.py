@@ -28,7 +28,7 @@ from nexus_common.runtime.redaction import Redaction
 _VOLATILE = frozenset(
     {"at", "correlation", "event_id", "position", "sequence", "attempt", "seconds", "milliseconds"}
 )
-_FRAME = frozenset({"at", "level", "event", "logger", "exception"})
+_FRAME = frozenset({"at", "level", "event", "module", "exception"})
 _KINDS_MAX = 10_000
 
 redaction = Redaction()
@@ -36,7 +36,7 @@ redaction = Redaction()
 
 def get_logger(name: str | None = None) -> FilteringBoundLogger:
     """A logger; usable before `configure`, which it obeys from then on. `name` stands in its records."""
-    initial = {} if name is None else {"logger": name}
+    initial = {} if name is None else {"module": name}
     return cast(FilteringBoundLogger, structlog.get_logger(**initial))
 
 
@@ -142,7 +142,7 @@ class Lines:
             lines.append(self._line(record))
         if not lines:
             raise structlog.DropEvent
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines)
 
     def flush(self) -> None:
         """Tell of all repeats that were counted and not told yet."""

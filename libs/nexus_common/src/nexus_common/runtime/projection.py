@@ -63,9 +63,14 @@ class Projection(Protocol):
     in documents are JSON, decimals and aware datetimes.
     """
 
-    name: str
-    categories: Sequence[str]
-    tables: Sequence[Table]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def categories(self) -> Sequence[str]: ...
+
+    @property
+    def tables(self) -> Sequence[Table]: ...
 
     def apply(self, envelope: Envelope[Event]) -> Sequence[Change]: ...
 

@@ -120,6 +120,7 @@ async def _serve(service: Service, settings: NexusSettings, build: Build) -> Non
             work,
             context.leases.keep,
             run_log.keep,
+            context.relay.keep,
         )
         await run_log.stopped("asked to stop")
         with suppress(NexusError):

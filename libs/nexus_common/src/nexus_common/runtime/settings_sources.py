@@ -81,6 +81,7 @@ class _Environment(EnvSettingsSource):
 def _read_environment(cls: type[BaseSettings], variables: Mapping[str, str]) -> Source:
     """The tree of all `NEXUS__` variables; `…__FILE` is replaced by what its file holds."""
     values: dict[str, str] = {}
+    known = set(_known(cls))
     for name, value in sorted(variables.items()):
         upper = name.upper()
         if not upper.startswith(PREFIX):
@@ -89,7 +90,8 @@ def _read_environment(cls: type[BaseSettings], variables: Mapping[str, str]) -> 
             upper, value = upper.removesuffix(_FILE), _read_secret(name, value)
             if upper in (other.upper() for other in variables):
                 raise ConfigurationError(f"{upper} and {name} are both set: keep one of them")
-        values[upper] = value
+        if value.strip() or tuple(upper.removeprefix(PREFIX).lower().split("__")) not in known:
+            values[upper] = value  # an empty variable counts as unset, yet a wrong name is wrong
     tree: dict[str, Any] = dict(_Environment(cls, values)())
     for upper in values:
         # pydantic passes over sections it does not know; here they must be found.

@@ -42,6 +42,13 @@ class Book:
             return low > self.lower_float and bar.high < self.upper_float
         return low > self.lower and bar.high < self.upper
 
+    @property
+    def wants_open(self) -> bool:
+        """Whether an order waits for the next open, as a market order."""
+        if not self.dirty and self.lower_float != inf:
+            return False
+        return any(order.at_market for order in self.orders.values())
+
     def band(self) -> tuple[float, float]:
         """A bar with a low above the first and a high below the second leaves everything as it is."""
         if self.dirty:

@@ -44,7 +44,7 @@ from nexus_market.exchange.model import (
 )
 from nexus_market.exchange.settlement import Settlement
 
-_NOTHING: Mapping[str, OhlcvLike] = MappingProxyType({})
+_NOTHING: Bars = MappingProxyType({})
 _NO_RATES: Rates = MappingProxyType({})
 _NEVER_SEEN = Refused("-2011", "no such order on this account")
 
@@ -113,12 +113,12 @@ class Exchange:
             bar = bars.get(symbol)
             if bar is not None and not book.sleeps_through(bar):
                 self._match(book, exact(bar), at)
-            rate = funding.get(symbol) if funding else None
+            if funding and symbol in funding:
+                price = self.price(symbol) if bar is None else exact(bar).close
+                if price is not None:
+                    self._settle.pay_funding(book, funding[symbol], price, at)
             opening = next_bars.get(symbol)
-            price = self.price(symbol) if bar is None else exact(bar).close
-            if rate is not None and price is not None:
-                self._settle.pay_funding(book, rate, price, at)
-            if opening is not None and any(order.at_market for order in book.orders.values()):
+            if opening is not None and book.wants_open:
                 self._match_at_next_open(book, exact(opening), at)
             if book.empty:
                 del self._awake[symbol]

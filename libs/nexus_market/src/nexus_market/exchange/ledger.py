@@ -154,13 +154,13 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class UnprotectedSpan:
-    """A position was held without a stop that covers it. `end` None: it still is; `seconds` are wall time."""
+    """A position was held without a stop that covers it. `end` None: it still is."""
 
     account: str
     symbol: str
     start: datetime | None
     end: datetime | None
-    seconds: float | None
+    wall_seconds: float | None
 
 
 @dataclass(slots=True)
@@ -182,11 +182,14 @@ class _Watch:
         return covering >= abs(self.held)
 
 
-def unprotected_spans(records: Iterable[Mapping[str, Any]]) -> list[UnprotectedSpan]:
+def unprotected_spans(
+    records: Iterable[Mapping[str, Any]], until: datetime | None = None
+) -> list[UnprotectedSpan]:
     """When each position stood without a working stop, in the order in which these times began.
 
     A stop counts from its acceptance until it is canceled or filled, if it reduces only and the stops
-    together cover the position; a trailing stop counts if it trails from the start.
+    together cover the position; a trailing stop counts if it trails from the start. What is unprotected
+    still is timed up to `until`.
     """
     watches: dict[tuple[str, str], _Watch] = {}
     spans: list[tuple[int, UnprotectedSpan]] = []
@@ -202,11 +205,11 @@ def unprotected_spans(records: Iterable[Mapping[str, Any]]) -> list[UnprotectedS
         if naked and watch.naked_since is None:
             watch.naked_since = record
         elif not naked and watch.naked_since is not None:
-            spans.append((watch.naked_since["n"], _span(key, watch.naked_since, record)))
+            spans.append((watch.naked_since["n"], _span(key, watch.naked_since, record, until)))
             watch.naked_since = None
     for key, watch in watches.items():
         if watch.naked_since is not None:
-            spans.append((watch.naked_since["n"], _span(key, watch.naked_since, None)))
+            spans.append((watch.naked_since["n"], _span(key, watch.naked_since, None, until)))
     return [span for _, span in sorted(spans, key=lambda item: item[0])]
 
 
@@ -233,10 +236,13 @@ def _protects(order: Mapping[str, Any]) -> bool:
     return bool(order["order_kind"] == "stop")
 
 
-def _span(key: tuple[str, str], start: Mapping[str, Any], end: Mapping[str, Any] | None) -> UnprotectedSpan:
+def _span(
+    key: tuple[str, str], start: Mapping[str, Any], end: Mapping[str, Any] | None, until: datetime | None
+) -> UnprotectedSpan:
+    began, ended = start.get("wall"), until if end is None else end.get("wall")
     seconds = None
-    if end is not None and "wall" in start and "wall" in end:
-        seconds = (_instant(end["wall"]) - _instant(start["wall"])).total_seconds()
+    if began is not None and ended is not None:
+        seconds = (_instant(ended) - _instant(began)).total_seconds()
     return UnprotectedSpan(
         key[0], key[1], _moment(start["at"]), None if end is None else _moment(end["at"]), seconds
     )
@@ -292,11 +298,11 @@ def _add(total: Totals, record: Mapping[str, Any]) -> None:
             total.held = Decimal(record["quantity"])
 
 
-def duplicate_orders(records: Iterable[Mapping[str, Any]]) -> int:
-    """How many client order ids were accepted as more than one order: none, ever."""
+def duplicate_orders(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Account and client order id of what was accepted as more than one order: none, ever."""
     seen: dict[tuple[str, str], int] = {}
     for record in records:
         if record["kind"] == "order":
             key = (record["account"], record["client"])
             seen[key] = seen.get(key, 0) + 1
-    return sum(1 for count in seen.values() if count > 1)
+    return sorted(key for key, count in seen.items() if count > 1)

@@ -71,8 +71,9 @@ class FloatBar(NamedTuple):
     volume: float
 
 
-Bars = Mapping[str, OhlcvLike]
-Rates = Mapping[str, Decimal]
+# By symbol; a mapping's key type is invariant, so `Any` lets plain strings and `Symbol` in.
+Bars = Mapping[Any, OhlcvLike]
+Rates = Mapping[Any, Decimal]
 
 
 def exact(bar: OhlcvLike) -> Ohlcv:

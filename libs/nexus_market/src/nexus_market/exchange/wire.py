@@ -9,7 +9,17 @@ from typing import Any
 
 from nexus_common.contracts.order import Liquidity, OrderKind
 from nexus_common.contracts.values import Side, format_decimal, format_instant
-from nexus_market.exchange.model import Ohlcv, OhlcvLike, Order, Ticket, TicketLike, Update, exact
+from nexus_market.exchange.model import (
+    Bars,
+    Ohlcv,
+    OhlcvLike,
+    Order,
+    Rates,
+    Ticket,
+    TicketLike,
+    Update,
+    exact,
+)
 
 Payload = dict[str, Any]
 
@@ -28,9 +38,9 @@ def decode_bar(numbers: list[str]) -> Ohlcv:
 
 def encode_step(
     at: datetime,
-    bars: Mapping[str, OhlcvLike],
-    next_bars: Mapping[str, OhlcvLike],
-    funding: Mapping[str, Decimal],
+    bars: Bars,
+    next_bars: Bars,
+    funding: Rates,
 ) -> Payload:
     """The parameters of the server's method `step`."""
     return {

@@ -9,7 +9,9 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout and nothing else")]
 Home = Annotated[Path, typer.Option("--home", help="folder of the stack's data")]
-Data = Annotated[Path | None, typer.Option("--data", help="directory of a recorded market; absent: a generated one")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="directory of a recorded market; absent: a generated one")
+]
 From = Annotated[str | None, typer.Option("--from", help="first day or instant (UTC, inclusive)")]
 To = Annotated[str | None, typer.Option("--to", help="last day or instant (UTC, exclusive)")]
 Symbols = Annotated[str | None, typer.Option("--symbols", help="instruments, by comma")]

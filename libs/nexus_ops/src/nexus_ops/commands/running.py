@@ -70,7 +70,9 @@ def demo(
     seed: options.Seed = None,
     minutes: options.Minutes = None,
     home: Annotated[Path | None, typer.Option(help="keep the data in this folder")] = None,
-    cortex_replicas: Annotated[int, typer.Option(min=1, max=16, help="processes that share cortex's work")] = 1,
+    cortex_replicas: Annotated[
+        int, typer.Option(min=1, max=16, help="processes that share cortex's work")
+    ] = 1,
     as_json: options.Json = False,
 ) -> None:
     """Play a bounded market at full speed, then judge it: ledger, protection, replay, and one trade's story."""
@@ -115,7 +117,9 @@ def _show(report: demos.DemoReport) -> None:
     table = Table("figure", "value", box=None, show_header=False, pad_edge=False)
     for name, value in report.to_json().items():
         if name != "problems" and value is not None:
-            table.add_row(name.replace("_", " "), json.dumps(value) if isinstance(value, dict) else str(value))
+            table.add_row(
+                name.replace("_", " "), json.dumps(value) if isinstance(value, dict) else str(value)
+            )
     console.print(table)
     if report.story:
         console.print(f"\n{report.story}\n", markup=False)

@@ -65,9 +65,7 @@ class House:
 
     @property
     def addresses(self) -> Addresses:
-        return Addresses(
-            self._postgres.dsn, self._nats.url, f"tcp://{LOOPBACK}:{self._exchange_port}"
-        )
+        return Addresses(self._postgres.dsn, self._nats.url, f"tcp://{LOOPBACK}:{self._exchange_port}")
 
     @property
     def traces(self) -> Path:
@@ -124,9 +122,7 @@ class House:
                     "NEXUS__RUNTIME__INSTANCE": str(instance),
                     "NEXUS__RUNTIME__REPLICAS": str(replicas),
                 }
-                programs.append(
-                    self._program(name, [sys.executable, "-m", f"nexus_{service}"], env)
-                )
+                programs.append(self._program(name, [sys.executable, "-m", f"nexus_{service}"], env))
         return programs
 
     def _exchange_argv(self) -> list[str]:

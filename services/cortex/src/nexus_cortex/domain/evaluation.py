@@ -95,7 +95,8 @@ class SeriesScan:
     """Whole recorded series of one instrument, judged block by block.
 
     `closes` (milliseconds) are the only closes at which anything can come of `JudgeMarket`: a trigger held,
-    or the regime changed. All others may be skipped.
+    or the regime changed. All others may be skipped. The first close at or after `since` that is not warming
+    up is among them, since whoever begins there has no regime yet.
     """
 
     def __init__(
@@ -108,8 +109,10 @@ class SeriesScan:
         table: Mapping[str, Strategy],
         choice: Choice,
         is_shark_target: bool,
+        since: int = 0,
     ) -> None:
         self.symbol = symbol
+        self._since = since
         self._choice = choice
         self._at: dict[int, tuple[Evaluation, int]] = {}
         direction = macro_trend_of(macro)
@@ -127,11 +130,16 @@ class SeriesScan:
         evaluation, row = self._at[close]
         return evaluation.command(self.symbol, row, from_millis(close), self._choice)
 
+    def __contains__(self, close: int) -> bool:
+        return close in self._at
+
     def _note(self, evaluation: Evaluation, columns: FeatureColumns, previous: int) -> int:
-        number = evaluation.regime.number
-        wanted = evaluation.triggers()
-        wanted[evaluation.first :] |= np.diff(number, prepend=previous) != 0
         closes = columns.close_time()
-        for row in np.flatnonzero(wanted).tolist():
+        begin = max(evaluation.first, int(np.searchsorted(closes, self._since)))
+        number = evaluation.regime.number[begin - evaluation.first :]
+        if not len(number):
+            return previous
+        wanted = evaluation.triggers()[begin:] | (np.diff(number, prepend=previous) != 0)
+        for row in (begin + np.flatnonzero(wanted)).tolist():
             self._at[int(closes[row])] = (evaluation, row)
         return int(number[-1])

@@ -117,7 +117,8 @@ class RegimeColumns:
 def read_regime(columns: FeatureColumns, macro: MacroTrend) -> RegimeColumns:
     """The rule table over rows at which `NEEDS` are ready; percentages are of the close.
 
-    Macro is aligned when 4h points the way that EMA20 lies from EMA50 here.
+    Macro is aligned when 4h points the way that EMA20 lies from EMA50 here. Of the two ways into the fourth
+    rule, ADX is the surer one (0.75), divergence alone the weaker (0.60).
     """
     close = columns.column("close")
     spread = columns.column("ema20") - columns.column("ema50")

@@ -70,7 +70,13 @@ class Levels(NamedTuple):
 
 
 def levels(
-    average: Decimal, direction: Direction, plan: ExitPlan, instrument: Instrument, targets: TargetPlan, *, whole: bool
+    average: Decimal,
+    direction: Direction,
+    plan: ExitPlan,
+    instrument: Instrument,
+    targets: TargetPlan,
+    *,
+    whole: bool,
 ) -> Levels:
     """The plan's distances laid at the average fill price, on the instrument's grid."""
     sign = direction.sign
@@ -91,8 +97,8 @@ def levels(
 
 def break_even_price(average: Decimal, direction: Direction, instrument: Instrument) -> Decimal:
     """Entry plus what entering and leaving cost, so that being stopped there loses nothing."""
-    costs = average * instrument.taker_fee * 2
-    return plain(round_stop(average + direction.sign * costs, instrument, direction))
+    fee = direction.sign * instrument.taker_fee
+    return plain(round_stop(average * (1 + fee) / (1 - fee), instrument, direction))
 
 
 class Result(NamedTuple):

@@ -60,7 +60,9 @@ def fold(state: LastHop, event: TradeEvent, at: datetime) -> LastHop:
             return _set(state, event.trade_id, Exposure(event.quantity, event.average_price))
         case TradeReduced():
             held = dict(state.exposures).get(event.trade_id)
-            return state if held is None else _set(state, event.trade_id, replace(held, quantity=event.quantity))
+            return (
+                state if held is None else _set(state, event.trade_id, replace(held, quantity=event.quantity))
+            )
         case TradeClosed():
             closed = _drop(state, event.trade_id)
             day = at.date()
@@ -73,9 +75,7 @@ def fold(state: LastHop, event: TradeEvent, at: datetime) -> LastHop:
 
 
 def _set(state: LastHop, trade: TradeId, exposure: Exposure) -> LastHop:
-    return replace(
-        state, exposures=tuple((t, exposure if t == trade else e) for t, e in state.exposures)
-    )
+    return replace(state, exposures=tuple((t, exposure if t == trade else e) for t, e in state.exposures))
 
 
 def _drop(state: LastHop, trade: TradeId) -> LastHop:

@@ -223,7 +223,12 @@ def _stop(now: Situation) -> Iterator[Action]:
 
 def _stop_at_its_place(now: Situation, stop: Placed, refused: Sequence[Placed]) -> Iterator[Action]:
     state, intent = stop.state, stop.state.intent
-    if state.status is not OrderStatus.WORKING or state.triggered or state.amending is not None or intent is None:
+    if (
+        state.status is not OrderStatus.WORKING
+        or state.triggered
+        or state.amending is not None
+        or intent is None
+    ):
         return
     desired = now.trade.protection.stop if now.trade.protection else state.trigger_price
     covers = intent.close_position or intent.quantity == now.trade.remaining

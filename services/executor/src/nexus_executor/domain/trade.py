@@ -102,7 +102,11 @@ def decide(command: TradeCommand, state: TradeState) -> Sequence[TradeEvent]:
         case ConsiderVerdict():
             return (_consider(command),) if state.phase is Phase.NEW else ()
         case AnswerProposal():
-            return (_answer(command, state.proposed),) if state.phase is Phase.PROPOSED and state.proposed else ()
+            return (
+                (_answer(command, state.proposed),)
+                if state.phase is Phase.PROPOSED and state.proposed
+                else ()
+            )
         case ExpireProposal():
             if state.phase is not Phase.PROPOSED or state.proposed is None:
                 return ()
@@ -233,7 +237,9 @@ def _why_not(command: AnswerProposal, proposed: TradeProposed) -> str | None:
         return "no fresh price to check the drift with"
     drift = abs(command.price - proposed.price)
     if drift > proposed.drift_limit:
-        return f"drifted: price {command.price} is {drift} from {proposed.price}, at most {proposed.drift_limit}"
+        return (
+            f"drifted: price {command.price} is {drift} from {proposed.price}, at most {proposed.drift_limit}"
+        )
     return command.refusal
 
 
@@ -264,7 +270,9 @@ def _enter(command: RecordEntryFill, state: TradeState) -> Sequence[TradeEvent]:
     return (entered, _protect(command, state, quantity, average))
 
 
-def _protect(command: RecordEntryFill, state: TradeState, quantity: Decimal, average: Decimal) -> ProtectionSet:
+def _protect(
+    command: RecordEntryFill, state: TradeState, quantity: Decimal, average: Decimal
+) -> ProtectionSet:
     terms = state.terms
     instrument, targets = command.instrument, command.targets
     whole = split(quantity, average, instrument, targets).is_whole
@@ -283,7 +291,9 @@ def _protect(command: RecordEntryFill, state: TradeState, quantity: Decimal, ave
 
 def _leave(command: RecordExitFill, state: TradeState) -> Sequence[TradeEvent]:
     if not state.is_held or command.quantity > state.remaining:
-        raise InvariantBroken(f"{command.quantity} left a trade that is {state.phase} and holds {state.remaining}")
+        raise InvariantBroken(
+            f"{command.quantity} left a trade that is {state.phase} and holds {state.remaining}"
+        )
     remaining = plain(state.remaining - command.quantity)
     if remaining == 0 and state.entry_complete:
         return (_closed(state, command.leg, command.quantity * command.price, command.fee, command.at),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from uuid import UUID
@@ -88,8 +87,14 @@ class AccountView:
     _admitted: dict[UUID, TradeId] = field(default_factory=dict)
     _ended: list[TradeId] = field(default_factory=list)
 
-    def accounts_of(self, user: UserId) -> Sequence[Account]:
-        return [account for account in self.in_order if account.user == user]
+    def account_of(self, envelope: Envelope[Event]) -> Account | None:
+        """The account that an event of a trade is about, when it belongs to a session."""
+        event = envelope.event
+        account = envelope.account
+        if isinstance(event, TradeEvent):
+            link = self.trades.get(event.trade_id)
+            account = account if link is None else link.account
+        return None if account is None else self.accounts.get(account)
 
     def may_release_guard(self, user: UserId) -> bool:
         """The sentinel guards everybody: its owner or an admin releases it, or anybody where nobody has a role."""
@@ -135,7 +140,9 @@ class AccountView:
 
     def on_account(self, event: AccountEvent) -> None:
         match event:
-            case AccountOpened(account=account, wallet=wallet) | BalanceChanged(account=account, wallet=wallet):
+            case (
+                AccountOpened(account=account, wallet=wallet) | BalanceChanged(account=account, wallet=wallet)
+            ):
                 self.wallets[account] = wallet
             case _:
                 pass  # funding and liquidation change the wallet by an event of their own

@@ -19,9 +19,7 @@ def correlation(ours: Mapping[datetime, Decimal], theirs: Mapping[datetime, Deci
     common = sorted(time for time in ours if time in theirs)[-(RETURNS + 1) :]
     if len(common) <= RETURNS:
         return None
-    value = _pearson(
-        _returns([float(ours[time]) for time in common]), _returns([float(theirs[time]) for time in common])
-    )
+    value = _pearson(_returns(ours, common), _returns(theirs, common))
     return Decimal(f"{value:.6f}")
 
 

@@ -89,6 +89,6 @@ def evolve(state: GuardState, event: GuardEvent) -> GuardState:
             assert_never(event)
 
 
-GUARD: Final = Decider[GuardCommand, GuardState, GuardEvent](
+GUARD: Final[Decider[GuardCommand, GuardState, GuardEvent]] = Decider(
     category="guard", initial=GuardState(), decide=decide, evolve=evolve
 )

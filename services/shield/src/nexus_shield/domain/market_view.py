@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID
 
@@ -158,10 +159,7 @@ class MarketView:
     def atr(self, venue: Venue, symbol: Symbol) -> Decimal | None:
         """Wilder's average true range of 14 over the last 51 bars of 15m; None while there are too few."""
         bars = [bar for _, bar in sorted(self._bars15(venue, symbol))][-(RETURNS + 1) :]
-        ranges = [
-            max(bar.high, before.close) - min(bar.low, before.close)
-            for before, bar in zip(bars, bars[1:], strict=False)
-        ]
+        ranges = [max(bar.high, before.close) - min(bar.low, before.close) for before, bar in pairwise(bars)]
         if len(ranges) < ATR_PERIOD:
             return None
         average = sum(ranges[:ATR_PERIOD], Decimal(0)) / ATR_PERIOD

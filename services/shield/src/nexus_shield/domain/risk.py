@@ -242,6 +242,6 @@ def resume_entries(command: ResumeEntries, state: RiskState) -> Sequence[RiskEve
     return [EntriesResumed(by=command.by, longs_free_until=until)]
 
 
-RISK: Final = Decider[RiskCommand, RiskState, RiskEvent](
+RISK: Final[Decider[RiskCommand, RiskState, RiskEvent]] = Decider(
     category="risk", initial=RiskState(), decide=decide, evolve=evolve
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from nexus_common.contracts.instrument import Instrument, InstrumentKind
 from nexus_common.contracts.limits import ProfileLimits, RiskSettings
@@ -141,14 +141,16 @@ def drawdown_scale(drawdown: Decimal, settings: RiskSettings) -> Decimal:
 
 def floor_to_step(quantity: Decimal, step: Decimal) -> Decimal:
     """The largest multiple of the step that is not above the quantity."""
-    floored = (quantity / step).to_integral_value(ROUND_DOWN) * step
+    floored = int(quantity / step) * step
     return floored - step if floored > quantity else floored
 
 
 def ceil_to_tick(distance: Decimal, tick: Decimal) -> Decimal:
     """The smallest multiple of the tick that is not below the distance."""
-    raised = (distance / tick).to_integral_value(ROUND_CEILING) * tick
-    return raised + tick if raised < distance else raised
+    raised = -int(-distance / tick) * tick
+    while raised < distance:
+        raised += tick
+    return raised
 
 
 def kelly_fraction(wins: int, losses: int, won_r: Decimal, lost_r: Decimal) -> Decimal:

@@ -111,6 +111,6 @@ def _at(accounts: tuple[AccountSpec, ...], venue: str | None) -> tuple[AccountSp
 def _spellings(name: str, account: AccountSpec) -> list[Symbol]:
     """How a venue may list it; cheap coins trade a thousand at a time."""
     if not account.venue.is_crypto:
-        return [] if name.endswith(account.currency) or name.endswith("USDT") else [Symbol(name)]
+        return [] if name.endswith((account.currency, "USDT")) else [Symbol(name)]
     base = name.removesuffix(account.currency)
     return [Symbol(f"{base}{account.currency}"), Symbol(f"1000{base}{account.currency}")] if base else []

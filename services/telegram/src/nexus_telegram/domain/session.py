@@ -62,7 +62,7 @@ class Session:
     accounts: tuple[AccountSpec, ...] = ()
     switched_off: tuple[str, ...] = ()
     risk: Mapping[str, Decimal] = field(default_factory=dict)
-    inputs: Mapping[str, int] = _NOTHING
+    inputs: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     tasks: int = 0
 
     @property

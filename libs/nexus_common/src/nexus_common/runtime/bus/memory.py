@@ -16,15 +16,17 @@ IDS_REMEMBERED = 100_000
 
 @dataclass
 class _Durable:
-    """How far a consumer has come: all up to `floor` is acknowledged, and `acked` above it."""
+    """How far a consumer has come: all up to `floor` is done with, and `acked` above it."""
 
     floor: int = 0
     acked: set[int] = field(default_factory=set)
-    generation: int = 0
 
-    def ack(self, sequence: int) -> None:
+    def done(self, sequence: int) -> None:
         if sequence > self.floor:
             self.acked.add(sequence)
+        while self.floor + 1 in self.acked:
+            self.floor += 1
+            self.acked.remove(self.floor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +64,28 @@ class MemoryBus:
             await self.publish(subject, data, headers, message_id)
 
     async def deliveries(self, durable: str, subjects: Sequence[str]) -> AsyncIterator[Delivery]:
-        state = self._durables.setdefault(durable, _Durable())
-        state.generation += 1
-        generation = state.generation
-        sequence = state.floor
-        incarnation = self._incarnation
         patterns = [subject.split(".") for subject in subjects]
-        while self._durables.get(durable) is state and state.generation == generation:
-            if sequence >= len(self._log):
-                self._more.clear()
-                await self._more.wait()
-            if incarnation != self._incarnation:
-                incarnation, sequence = self._incarnation, 0
-                state = self._durables.setdefault(durable, _Durable(generation=generation))
-                continue
-            while sequence < len(self._log) and incarnation == self._incarnation:
+        while True:
+            incarnation = self._incarnation
+            state = self._durables.setdefault(durable, _Durable())
+            sequence = state.floor
+            while incarnation == self._incarnation:
+                if sequence >= len(self._log):
+                    self._more.clear()
+                    await self._more.wait()
+                    continue
                 sequence += 1
                 subject, data, headers = self._log[sequence - 1]
-                if sequence in state.acked or not _matches(subject.split("."), patterns):
-                    self._advance(state, sequence, patterns)
-                    continue
-                yield Delivery(subject, data, headers, sequence, _Receipt(durable, incarnation))
+                if not _matches(subject.split("."), patterns):
+                    state.done(sequence)
+                elif sequence > state.floor and sequence not in state.acked:
+                    yield Delivery(subject, data, headers, sequence, _Receipt(durable, incarnation))
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             receipt: _Receipt = delivery.handle
             if receipt.incarnation == self._incarnation:
-                self._durables[receipt.durable].ack(delivery.sequence)
+                self._durables[receipt.durable].done(delivery.sequence)
 
     async def park(self, delivery: Delivery, reason: str) -> None:
         self._require()
@@ -142,20 +139,15 @@ class MemoryBus:
         if not self._available:
             raise BusUnavailable("the bus in memory is switched off")
 
-    def _advance(self, state: _Durable, sequence: int, patterns: list[list[str]]) -> None:
-        if sequence == state.floor + 1:
-            state.floor = sequence
-            state.acked.discard(sequence)
-
 
 def _matches(subject: list[str], patterns: list[list[str]]) -> bool:
     return any(_matches_one(subject, pattern) for pattern in patterns)
 
 
 def _matches_one(subject: list[str], pattern: list[str]) -> bool:
-    for index, token in enumerate(pattern):
-        if token == ">":
+    for index, part in enumerate(pattern):
+        if part == ">":
             return len(subject) > index
-        if index >= len(subject) or token not in ("*", subject[index]):
+        if index >= len(subject) or part not in ("*", subject[index]):
             return False
     return len(subject) == len(pattern)

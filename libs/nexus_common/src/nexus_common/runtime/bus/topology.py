@@ -48,7 +48,7 @@ class Stream:
 
 EVENTS: Final = Stream(
     "EVENTS",
-    tuple(f"{ROOT}.{category}.>" for category in (*_OWNERS, RUN)) + (f"{ROOT}.turn.>",),
+    tuple(f"{ROOT}.{category}.>" for category in (*_OWNERS, RUN, "turn")),
     age_seconds=7 * 24 * 3_600,
 )
 TICKS: Final = Stream("TICKS", (f"{ROOT}.tick.>",), age_seconds=600)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from nexus_common.contracts.envelope import GENESIS, Envelope, Recorded, SealedCommand, category_of, encode
 from nexus_common.contracts.message import Event
+from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.ports import AlreadyHandled, Batch, Clock, Lease, StreamAppend
 from nexus_common.runtime.store import conflicts
 from nexus_common.runtime.store.rows import Snapshot, StoredEvent, Tail, rows_of, to_stored
@@ -26,9 +27,11 @@ class MemoryStore:
     chained: every chain hash is `GENESIS`. That makes an append a fraction as long, for backtests.
     """
 
-    def __init__(self, *, fingerprint: str, clock: Clock, lazy: bool = False) -> None:
+    def __init__(
+        self, *, fingerprint: str = "memory", clock: Clock | None = None, lazy: bool = False
+    ) -> None:
         self._fingerprint = fingerprint
-        self._clock = clock
+        self._clock = clock or WallClock()
         self._lazy = lazy
         self._log: Log = []
         self._streams: defaultdict[str, Log] = defaultdict(list)

@@ -104,7 +104,8 @@ def confidence(adx: Floats, distance: Floats, atr: Floats, parameters: SharkPara
     3 ATR): it rises with both.
     """
     strength = clamped((adx - parameters.adx_min) / parameters.adx_min)
-    depth = clamped(distance / np.where(atr > 0.0, 3.0 * atr, 1.0))
+    full = np.where(atr > 0.0, 3.0 * atr, 1.0)
+    depth = np.minimum(np.maximum(distance, 0.0), full) / full
     return 0.60 + 0.20 * strength + 0.20 * depth
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from nexus_common.runtime.bus import topology
@@ -52,7 +51,7 @@ class JetStreamBus:
             while True:
                 yield await puller.next()
         finally:
-            await asyncio.shield(puller.close())
+            await puller.close()
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Never fails: what is not acknowledged comes again."""

@@ -12,6 +12,7 @@ import nats
 import nats.errors
 import orjson
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.errors import BusError, BusUnavailable, ConfigurationError, DependencyMissing
@@ -38,7 +39,7 @@ class ApiError(BusError):
 class Link:
     """One connection that comes back by itself, for ever.
 
-    `number` grows with each reconnection. `incarnation` grows when EVENTS turns out to have lost what it
+    `number` grows each time the connection breaks. `incarnation` grows when EVENTS turns out to have lost what it
     had acknowledged: it was created anew, or the last message of ours is not where it was.
     """
 
@@ -52,9 +53,12 @@ class Link:
         self._client = Client()
         self._verified = -1
         self._verifying = asyncio.Lock()
-        self._last: tuple[int, str] = (0, "")
+        self._last_sequence = 0
+        self._last_named: tuple[int, str] = (0, "")
+        self._asking: set[asyncio.Future[Msg]] = set()
         self._on_break: list[Callable[[], None]] = []
-        self._closing = False
+        self._is_open = False
+        self._refused = asyncio.Event()
         self._reopening: asyncio.Task[None] | None = None
         self._problem = ""
 
@@ -77,22 +81,33 @@ class Link:
 
     async def open(self, timeout: float) -> None:
         """Raises DependencyMissing when nobody answers in time, ConfigurationError when we are refused."""
+        connecting = asyncio.ensure_future(self._connect())
+        refused = asyncio.ensure_future(self._refused.wait())
         try:
-            await asyncio.wait_for(self._connect(), timeout)
-        except (TimeoutError, OSError, nats.errors.Error) as error:
-            with suppress(Exception):
-                await self._client.close()
-            if isinstance(error, nats.errors.AuthorizationError) or "Authorization" in self._problem:
+            await asyncio.wait([connecting, refused], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if self._refused.is_set():
                 raise ConfigurationError(
                     f"NATS at {self._where()} refuses the user or password of the bus address: correct it"
-                ) from error
-            raise DependencyMissing(
-                f"NATS does not answer at {self._where()} within {timeout:g} s ({self._problem or error}): "
-                "start it, or correct the bus address"
-            ) from error
+                )
+            if not connecting.done():
+                raise DependencyMissing(
+                    f"NATS does not answer at {self._where()} within {timeout:g} s ({self._problem}): "
+                    "start it, or correct the bus address"
+                )
+            connecting.result()
+        except BaseException as error:
+            connecting.cancel()
+            with suppress(Exception):
+                await self._client.close()
+            if isinstance(error, (OSError, nats.errors.Error)):
+                raise DependencyMissing(f"no connection to NATS at {self._where()}: {error}") from error
+            raise
+        finally:
+            refused.cancel()
+        self._is_open = True
 
     async def close(self) -> None:
-        self._closing = True
+        self._is_open = False
         if self._reopening is not None:
             self._reopening.cancel()
         with suppress(Exception):
@@ -111,24 +126,37 @@ class Link:
 
     def acknowledged(self, sequence: int, message_id: str) -> None:
         """Remember the last message that EVENTS took from us. A sequence run backwards means a new stream."""
-        if sequence <= self._last[0]:
+        if sequence <= self._last_sequence:
             self._lost("its sequence ran backwards")
-        self._last = (sequence, message_id)
+        self._last_sequence = sequence
+        if message_id:
+            self._last_named = (sequence, message_id)
 
     async def api(self, subject: str, request: Mapping[str, Any] | None = None) -> Any:
         """Ask the JetStream API; raises ApiError or BusUnavailable."""
-        payload = b"" if request is None else orjson.dumps(request)
-        try:
-            answer = await self.client.request(f"$JS.API.{subject}", payload, timeout=API_SECONDS)
-        except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise BusUnavailable(f"JetStream does not answer {subject}: {error!r}") from error
+        answer = await self._ask(f"$JS.API.{subject}", b"" if request is None else orjson.dumps(request))
         fields = orjson.loads(answer.data)
         if "error" not in fields:
             return fields
-        error = fields["error"]
-        if error.get("code") == 503:
-            raise BusUnavailable(f"JetStream is not available: {error.get('description')}")
-        raise ApiError(subject, error)
+        problem = fields["error"]
+        if problem.get("code") == 503:
+            raise BusUnavailable(f"JetStream is not available: {problem.get('description')}")
+        raise ApiError(subject, problem)
+
+    async def _ask(self, subject: str, payload: bytes) -> Msg:
+        """A request that ends with the connection: the answer to it would never come."""
+        asking = asyncio.ensure_future(self.client.request(subject, payload, timeout=API_SECONDS))
+        self._asking.add(asking)
+        try:
+            await asyncio.wait([asking])
+            if asking.cancelled():
+                raise BusUnavailable(f"the connection to NATS broke before {subject} was answered")
+            return asking.result()
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise BusUnavailable(f"JetStream does not answer {subject}: {error!r}") from error
+        finally:
+            asking.cancel()
+            self._asking.discard(asking)
 
     async def message(
         self, stream: str, query: Mapping[str, Any]
@@ -181,9 +209,9 @@ class Link:
         if self.created and info["created"] != self.created:
             self._lost("the stream was created anew")
         self.created = info["created"]
-        sequence, message_id = self._last
+        sequence, message_id = self._last_named
         state = info["state"]
-        if sequence > state["last_seq"]:
+        if self._last_sequence > state["last_seq"]:
             self._lost("its end is missing")
         elif message_id and sequence >= state["first_seq"]:
             found = await self.message(topology.EVENTS.name, {"seq": sequence})
@@ -192,7 +220,8 @@ class Link:
 
     def _lost(self, how: str) -> None:
         self.incarnation += 1
-        self._last = (0, "")
+        self._last_sequence = 0
+        self._last_named = (0, "")
         log.warning("events were lost by the bus and are published again", how=how, bus=self._name)
 
     async def _connect(self) -> None:
@@ -201,7 +230,7 @@ class Link:
             self._servers,
             name=self._name,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=RECONNECT_SECONDS,
+            reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # it is only slept
             connect_timeout=2,
             ping_interval=PING_SECONDS,
             max_outstanding_pings=2,
@@ -215,22 +244,23 @@ class Link:
 
     async def _on_error(self, error: Exception) -> None:
         self._problem = str(error) or type(error).__name__
+        if isinstance(error, nats.errors.AuthorizationError):
+            self._refused.set()
         log.debug("nats client", reason=self._problem)
 
     async def _on_disconnected(self) -> None:
-        if not self._closing:
+        if self._is_open:
             log.warning("connection to the bus lost", reason=self._problem, bus=self._name)
-            self._tell_break()
+            self._broke()
 
     async def _on_reconnected(self) -> None:
         self._problem = ""
-        self.number += 1
         log.info("connected to the bus again", bus=self._name)
 
     async def _on_closed(self) -> None:
         # The client gives up for good on some errors of the server; a service does not.
-        if not self._closing and self.number >= 0 and self._reopening is None and self.created:
-            self._tell_break()
+        if self._is_open and self._reopening is None:
+            self._broke()
             self._reopening = asyncio.get_running_loop().create_task(self._reopen())
 
     async def _reopen(self) -> None:
@@ -244,7 +274,11 @@ class Link:
         self._reopening = None
         await self._on_reconnected()
 
-    def _tell_break(self) -> None:
+    def _broke(self) -> None:
+        # Counted here and not when it is back, so that nothing is sent over a new connection unlooked at.
+        self.number += 1
+        for asking in self._asking:
+            asking.cancel()
         for callback in self._on_break:
             callback()
 

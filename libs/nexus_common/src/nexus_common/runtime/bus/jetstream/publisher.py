@@ -28,6 +28,7 @@ class _Round:
     def __init__(self, size: int) -> None:
         self.answers: list[dict[str, Any] | None] = [None] * size
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.done.add_done_callback(_look_at_error)
         self._missing = size
 
     def answer(self, index: int, msg: Msg) -> None:
@@ -40,6 +41,12 @@ class _Round:
     def fail(self, reason: str) -> None:
         if not self.done.done():
             self.done.set_exception(BusUnavailable(reason))
+
+
+def _look_at_error(done: asyncio.Future[None]) -> None:
+    """Sending itself may have failed first; then nobody asks for this error, which asyncio would report."""
+    if not done.cancelled():
+        done.exception()
 
 
 class Publisher:

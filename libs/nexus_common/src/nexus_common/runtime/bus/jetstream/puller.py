@@ -29,8 +29,8 @@ EXPIRES_SECONDS: Final = 30.0
 HEARTBEAT_SECONDS: Final = 0.5
 SILENCE_SECONDS: Final = 1.6  # three heartbeats did not come
 TICK_SECONDS: Final = 0.25
-STUCK_SECONDS: Final = 3.0
-RETRY_SECONDS: Final = 0.1
+LOOK_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 0.05
 EVENTS: Final = topology.EVENTS.name
 log = get_logger(__name__)
 
@@ -61,7 +61,8 @@ class Puller:
         self._requested = 0
         self._handed_out: dict[int, None] = {}
         self._floor = 0
-        self._heard_at = self._moved_at = 0.0
+        self._heard_at = self._moved_at = self._looked_at = 0.0
+        self._was_waiting = False
         self._waiter: asyncio.Future[None] | None = None
 
     async def next(self) -> Delivery:
@@ -85,7 +86,7 @@ class Puller:
         if receipt.generation != self._generation:
             return  # the number may belong to another message by now
         self._handed_out.pop(delivery.sequence, None)
-        self._floor = next(iter(self._handed_out), delivery.sequence + 1) - 1
+        self._floor = max(self._floor, next(iter(self._handed_out), delivery.sequence + 1) - 1)
         try:
             await self._link.client.publish(receipt.reply)
         except (BusUnavailable, nats.errors.Error) as error:
@@ -120,14 +121,15 @@ class Puller:
 
     async def _position(self) -> None:
         """Have the durable consumer stand behind its last acknowledged message, with our subjects."""
-        same_stream = self._created == self._link.created
+        # A killed server has forgotten the acknowledgements of its last moments; we have not.
+        floor = self._floor if self._created == self._link.created else 0
         info = await self._info()
-        if info is None:
-            start = self._floor + 1 if same_stream else 1
-        elif info["num_ack_pending"] == 0 and self._listens_to(info["config"]):
-            return
-        else:
-            start = info["ack_floor"]["stream_seq"] + 1
+        if info is not None:
+            floor = max(floor, info["ack_floor"]["stream_seq"])
+            delivered = info["delivered"]["stream_seq"]
+            if info["num_ack_pending"] == 0 and delivered >= floor and self._listens_to(info["config"]):
+                self._floor = delivered
+                return
             await self._link.api(f"CONSUMER.DELETE.{EVENTS}.{self.durable}")
         await self._link.api(
             f"CONSUMER.CREATE.{EVENTS}.{self.durable}",
@@ -139,7 +141,7 @@ class Puller:
                     "durable_name": self.durable,
                     "filter_subjects": self._subjects,
                     "deliver_policy": "by_start_sequence",
-                    "opt_start_seq": start,
+                    "opt_start_seq": floor + 1,
                     "ack_policy": "explicit",
                     "ack_wait": 60 * 10**9,
                     "max_ack_pending": -1,
@@ -147,7 +149,7 @@ class Puller:
                 },
             },
         )
-        self._floor = start - 1
+        self._floor = floor
 
     async def _info(self) -> Any:
         try:
@@ -196,6 +198,7 @@ class Puller:
         status = msg.headers.get("Status") if msg.headers else None
         if status is None:
             self._moved_at = self._heard_at
+            self._was_waiting = False
             receipt = Receipt(self, generation, msg.reply)
             sequence = _stream_sequence(msg.reply)
             self._queue.append(Delivery(msg.subject, msg.data, msg.headers or {}, sequence, receipt))
@@ -226,25 +229,29 @@ class Puller:
         if now - self._heard_at > SILENCE_SECONDS:
             self._link.suspect()
             self._broken = True
-        elif now - self._moved_at > STUCK_SECONDS:
-            self._moved_at = now
+        elif now - max(self._moved_at, self._looked_at) > LOOK_SECONDS:
+            self._looked_at = now
             try:
                 info = await self._info()
             except (BusUnavailable, ApiError):
                 return
-            if not self._queue and (info is None or info["num_pending"] > 0):
-                log.warning("consumer stands still and is made anew", durable=self.durable)
-                self._link.suspect()
-                self._broken = True
-                if info is not None:
-                    await self._remake(info)
+            waiting = info is not None and info["num_pending"] > 0
+            if info is None or (waiting and self._was_waiting):
+                await self._remake(info)
+            self._was_waiting = waiting
 
     async def _remake(self, info: Any) -> None:
-        self._floor = info["ack_floor"]["stream_seq"]
-        try:
-            await self._link.api(f"CONSUMER.DELETE.{EVENTS}.{self.durable}")
-        except (BusUnavailable, ApiError) as error:
-            log.debug("consumer could not be deleted", durable=self.durable, reason=str(error))
+        """The server has messages for us and does not send them, or does not know us any more."""
+        log.warning("consumer stands still and is made anew", durable=self.durable)
+        self._link.suspect()
+        self._broken = True
+        self._was_waiting = False
+        if info is not None:
+            self._floor = max(self._floor, info["ack_floor"]["stream_seq"])
+            try:
+                await self._link.api(f"CONSUMER.DELETE.{EVENTS}.{self.durable}")
+            except (BusUnavailable, ApiError) as error:
+                log.debug("consumer could not be deleted", durable=self.durable, reason=str(error))
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -1,0 +1,9 @@
+"""Verbs about strategies on recorded data."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """None yet."""

@@ -1,0 +1,76 @@
+"""The services put together without processes: for backtests, replays and checks of settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from nexus_common.runtime.desk import WorkDesk
+from nexus_common.runtime.local_ring import LocalRing, place
+from nexus_common.runtime.ports import Reactor
+from nexus_common.runtime.settings import NexusSettings, load
+from nexus_common.runtime.store.memory import MemoryStore
+from nexus_cortex import bootstrap as cortex
+from nexus_executor import bootstrap as executor
+from nexus_executor.venues.paper import LocalGateway
+from nexus_ingest import bootstrap as ingest
+from nexus_ingest.domain.market_feed import Market, Step
+from nexus_ingest.handlers import Recorder
+from nexus_market.exchange import Exchange
+from nexus_scheduler import bootstrap as scheduler
+from nexus_shield import bootstrap as shield
+from nexus_telegram import bootstrap as telegram
+
+
+def settings_for(environment: Mapping[str, str]) -> NexusSettings:
+    """The settings that services started with these variables will see; raises ConfigurationError."""
+    return load(environment={**os.environ, **environment})
+
+
+def settings_of_home(home: Path) -> NexusSettings:
+    """The settings that the run in a home folder was started with; without one, those of this environment."""
+    word = home / "market.json"
+    return settings_for(json.loads(word.read_text()) if word.exists() else {})
+
+
+def cortex_reactor(settings: NexusSettings) -> Reactor:
+    return cortex.reactor(settings)
+
+
+class LocalHouse:
+    """All six services and the exchange in this process: same deciders, same ring, memory in place of servers."""
+
+    def __init__(self, settings: NexusSettings, market: Market) -> None:
+        self.store = MemoryStore()
+        instruments = ingest.instruments_of(market)
+        self._exchanges = {
+            venue: Exchange([each for each in instruments if each.venue is venue])
+            for venue in sorted({each.venue for each in instruments})
+        }
+        reactors: list[Reactor] = [
+            executor.reactor(settings, lambda venue: LocalGateway(self._exchanges[venue]), epoch=1),
+            shield.reactor(settings),
+            cortex.reactor(settings),
+            telegram.reactor(settings),
+            scheduler.reactor(settings),
+        ]
+        self._ring = LocalRing({reactor.service: place(reactor, self.store) for reactor in reactors})
+        self._market = market
+        self._recorder: Recorder = ingest.recorder(market)
+        self._desk: WorkDesk = ingest.desk(self.store)
+
+    async def open(self) -> None:
+        await self._recorder.open(self._desk)
+        await self._desk.commit()
+        self._ring.hear(self._desk.take_recorded())
+
+    async def step(self, step: Step) -> None:
+        """Record the step, match it, and let everybody take their turns."""
+        self._desk.begin(())
+        await self._recorder.step(step, self._desk)
+        await self._desk.commit()
+        for venue, exchange in self._exchanges.items():
+            exchange.step(*ingest.of_venue(self._market, step, venue))
+        await self._ring.step(step.at, self._desk.take_recorded())

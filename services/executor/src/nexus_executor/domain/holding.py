@@ -1,0 +1,55 @@
+"""A trade in the executor's hands, with what a fold of its streams does not keep: event ids and times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from nexus_common.contracts.order import Leg
+from nexus_common.contracts.trade import TradeProposed
+from nexus_common.contracts.values import AccountId, ClientOrderId, Direction, Symbol, TradeId, Venue
+
+
+class Request(StrEnum):
+    """What can be under way to a venue."""
+
+    SUBMIT = "submit"
+    CANCEL = "cancel"
+    AMEND = "amend"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A request that was written down and has no outcome yet. `event_id` names it, `at` is when."""
+
+    request: Request
+    order: ClientOrderId
+    event_id: UUID
+    at: datetime
+
+
+@dataclass(slots=True)
+class OrderNote:
+    order: ClientOrderId
+    leg: Leg
+    started_at: datetime
+    deadline: datetime
+    has_ended: bool = False
+
+
+@dataclass(slots=True)
+class Holding:
+    """`proposed` waits for its owner's answer; `is_over`: nothing is held, but orders may still stand."""
+
+    trade: TradeId
+    account: AccountId
+    venue: Venue
+    symbol: Symbol
+    direction: Direction
+    correlation: UUID
+    proposed: TradeProposed | None = None
+    is_over: bool = False
+    filled_at: datetime | None = None
+    orders: dict[ClientOrderId, OrderNote] = field(default_factory=dict)

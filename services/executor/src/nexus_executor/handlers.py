@@ -1,0 +1,235 @@
+"""What the executor does in its turn: hear the venues, take requests, keep every trade as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from nexus_common.contracts import ids
+from nexus_common.contracts.account import OpenAccount
+from nexus_common.contracts.decider import InvariantBroken
+from nexus_common.contracts.envelope import Envelope
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.session import AccountSpec
+from nexus_common.contracts.trade import AbandonEntry, ExitReason, OrderExit, ReportUnprotected
+from nexus_common.contracts.values import AccountId, Service
+from nexus_common.runtime.ports import Desk, Turn
+from nexus_executor.domain.account import ACCOUNT
+from nexus_executor.domain.holding import Holding
+from nexus_executor.domain.order import ORDER, OrderStatus
+from nexus_executor.domain.protection import (
+    Abandon,
+    Action,
+    Amend,
+    Cancel,
+    Fail,
+    Leave,
+    Placed,
+    Situation,
+    Submit,
+    VenueTraits,
+    wanted,
+)
+from nexus_executor.domain.rules import ExecutionRules
+from nexus_executor.domain.trade import TRADE, TradeState
+from nexus_executor.domain.view import View
+from nexus_executor.fence import Change, Fence
+from nexus_executor.reconcile import reconcile
+from nexus_executor.requests import Requests
+from nexus_executor.timers import Timers
+from nexus_executor.updates import Updates
+from nexus_executor.venues.broker import Broker, VenueDown
+
+PASSES_MAX: Final = 25
+
+
+def _everything(account: AccountId) -> bool:
+    return True
+
+
+class ExecutorReactor:
+    """Turns verdicts into orders and keeps positions protected.
+
+    A turn first writes down all that it heard (venue messages, requests, timers), then compares what each
+    touched trade needs with what stands at its venue until nothing is missing. Whatever a turn begins is
+    found again from the streams, so a turn that was cut off ends the same when it is taken again.
+    """
+
+    service = Service.EXECUTOR
+    listens: Mapping[str, int | None] = {
+        "session": None,
+        "risk": None,
+        "guard": None,
+        "instrument": None,
+        # Prices older than `price_age_max_seconds` are not used, so this is enough after a restart too.
+        "market": 32,
+        "trade": None,
+        "order": None,
+        "account": None,
+    }
+
+    def __init__(
+        self,
+        brokers: Callable[[AccountSpec], Broker],
+        rules: ExecutionRules | None = None,
+        owns: Callable[[AccountId], bool] = _everything,
+    ) -> None:
+        self._rules = rules or ExecutionRules()
+        self._owns = owns
+        self._view = View()
+        self._fence = Fence(self._view, brokers, owns, self._rules)
+        self._updates = Updates(self._view, self._fence, self._rules)
+        self._requests = Requests(self._view, owns, self._rules)
+        self._timers = Timers(self._view, owns, self._rules)
+        self._traits: dict[AccountId, VenueTraits] = {}
+        self._unreconciled: dict[AccountId, None] | None = None
+
+    def observe(self, envelope: Envelope[Event]) -> None:
+        self._view.observe(envelope)
+
+    async def resume(self, desk: Desk) -> None:
+        """Ask the venues about every request whose answer was lost, before anything else is done."""
+        await self._fence.settle(None, desk)
+        await desk.commit()
+
+    async def react(self, turn: Turn, batch: Sequence[Envelope[Event]], desk: Desk) -> None:
+        await self._open_accounts(turn.at, desk)
+        if self._view.unsettled:
+            await self._fence.settle(turn.at, desk)
+        answering = await self._pull(self._own_accounts(), desk)
+        await self._reconcile_once(answering, turn.at, desk)
+        if batch:
+            await self._requests.take(batch, turn.at, desk)
+        await self._timers.ring(turn.at, desk)
+        for _ in range(PASSES_MAX):
+            touched = await self._act(answering, turn.at, desk)
+            if not touched:
+                return
+            await self._pull(touched, desk)
+        restless = ", ".join(list(self._view.restless)[:5])
+        raise InvariantBroken(
+            f"orders do not settle at {turn.at:%Y-%m-%d %H:%M} within {PASSES_MAX} passes; trades {restless}: "
+            "their venue answers in a way that always asks for more"
+        )
+
+    async def reconcile(self, at: datetime, desk: Desk) -> None:
+        """Compare every account with its venue, on demand."""
+        for account in await self._pull(self._own_accounts(), desk):
+            await reconcile(account, at, self._view, self._fence, desk)
+
+    # -- accounts -----------------------------------------------------------------------------------
+
+    def _own_accounts(self) -> list[AccountId]:
+        return sorted(account for account in self._view.opened if self._owns(account))
+
+    async def _open_accounts(self, at: datetime, desk: Desk) -> None:
+        for name, account in list(self._view.accounts.items()):
+            if name in self._view.opened or not self._owns(name):
+                continue
+            spec = account.spec
+            try:
+                broker = await self._fence.broker(name)
+                wallet = await broker.open(spec.currency, spec.balance)
+            except VenueDown:
+                continue
+            command = OpenAccount(name, account.user, spec.venue, spec.paper, spec.currency, wallet, at)
+            cause = ids.derived(ids.NEXUS, f"account/{name}/open")
+            await desk.handle(ACCOUNT, name, command, cause=cause, account=name)
+
+    async def _pull(self, accounts: Sequence[AccountId], desk: Desk) -> list[AccountId]:
+        return [account for account in accounts if await self._updates.pull(account, desk)]
+
+    async def _reconcile_once(self, accounts: Sequence[AccountId], at: datetime, desk: Desk) -> None:
+        """After a start each account is compared with its venue, as soon as that answers."""
+        if self._unreconciled is None:
+            self._unreconciled = dict.fromkeys(self._own_accounts())
+        for account in accounts:
+            if account in self._unreconciled and await reconcile(account, at, self._view, self._fence, desk):
+                del self._unreconciled[account]
+
+    # -- the desired state --------------------------------------------------------------------------
+
+    async def _act(self, accounts: Sequence[AccountId], at: datetime, desk: Desk) -> list[AccountId]:
+        """One pass over the trades that something happened to; returns the accounts that were changed."""
+        changes: list[Change] = []
+        touched: dict[AccountId, None] = {}
+        answering = dict.fromkeys(accounts)
+        for trade in list(self._view.restless):
+            holding = self._view.holdings.get(trade)
+            if holding is None or holding.account not in answering:
+                continue
+            for action in await self._wanted(holding, at, desk):
+                touched[holding.account] = None
+                if isinstance(action, Submit | Amend | Cancel):
+                    changes.append(action)
+                else:
+                    await self._decide(holding, action, at, desk)
+        if changes:
+            await self._fence.send(sorted(changes, key=_urgency), at, desk)
+        return sorted(touched)
+
+    async def _wanted(self, holding: Holding, at: datetime, desk: Desk) -> Sequence[Action]:
+        trade: TradeState = await desk.state(TRADE, holding.trade)
+        instrument = self._view.instrument(holding.venue, holding.symbol)
+        if instrument is None:
+            raise LookupError(f"{holding.symbol} is traded at {holding.venue}, which does not list it")
+        orders = [
+            Placed(note.order, note.leg, note.started_at, await desk.state(ORDER, note.order))
+            for note in holding.orders.values()
+        ]
+        traits = await self._traits_of(holding.account)
+        actions = wanted(Situation(trade, orders, instrument, traits, self._rules, at))
+        if not actions and _is_at_rest(trade, orders):
+            self._view.restless.pop(holding.trade, None)
+        return actions
+
+    async def _traits_of(self, account: AccountId) -> VenueTraits:
+        known = self._traits.get(account)
+        if known is None:
+            can = (await self._fence.broker(account)).capabilities
+            known = VenueTraits(can.amend_stop, can.close_position_stop, can.native_trailing)
+            self._traits[account] = known
+        return known
+
+    async def _decide(
+        self, holding: Holding, action: Abandon | Fail | Leave, at: datetime, desk: Desk
+    ) -> None:
+        command: AbandonEntry | ReportUnprotected | OrderExit
+        match action:
+            case Abandon(reason):
+                command, purpose = AbandonEntry(reason, at), "abandon"
+            case Fail(detail):
+                command, purpose = ReportUnprotected(detail, at), "unprotected"
+            case Leave(detail):
+                command, purpose = OrderExit(ExitReason.STOP, detail, at), "beyond the stop"
+        await desk.handle(
+            TRADE,
+            holding.trade,
+            command,
+            cause=ids.derived(UUID(holding.trade), purpose),
+            correlation=holding.correlation,
+            account=holding.account,
+        )
+
+
+def _urgency(change: Change) -> int:
+    """Ways out first, then stops, then what is left over, then targets; new exposure last."""
+    match change:
+        case Submit(intent, _):
+            return _LEGS[intent.leg.value]
+        case Amend():
+            return 1
+        case Cancel():
+            return 2
+
+
+_LEGS = {"exit": 0, "stop": 1, "first_target": 3, "second_target": 3, "trail": 3, "entry": 4}
+
+
+def _is_at_rest(trade: TradeState, orders: Sequence[Placed]) -> bool:
+    """Whether only a new event can make this trade need something; else it is looked at again next turn."""
+    if trade.exit is not None and trade.is_held:
+        return False
+    return not any(o.state.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN) for o in orders)

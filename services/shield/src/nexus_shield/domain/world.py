@@ -1,0 +1,136 @@
+"""All that shield has heard from others, and what follows from it for one account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from nexus_common.contracts.account import AccountEvent
+from nexus_common.contracts.assessment import EntryContext, Peer
+from nexus_common.contracts.envelope import Envelope
+from nexus_common.contracts.feed import FeedEvent, FeedLost, FeedRestored, FeedStarted
+from nexus_common.contracts.guard import GuardStanding
+from nexus_common.contracts.instrument import Instrument, InstrumentsListed
+from nexus_common.contracts.limits import GuardSettings, RiskSettings
+from nexus_common.contracts.market import CandlesBackfilled, CandlesClosed, FundingSettled
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.risk import EntryApproved
+from nexus_common.contracts.session import AccessEvent, SessionEvent
+from nexus_common.contracts.trade import TradeEvent
+from nexus_common.contracts.values import Symbol, TradeId, UserId, Venue
+from nexus_shield.domain.account_view import Account, AccountView, User
+from nexus_shield.domain.correlation import correlation
+from nexus_shield.domain.market_view import MarketView
+from nexus_shield.domain.state import Holding, RiskState
+
+MONEY_STEP = Decimal("0.00000001")
+ZERO = Decimal(0)
+
+
+class Equity(NamedTuple):
+    """Wallet plus open profit at last closes; `unpriced` are held instruments without a known price."""
+
+    amount: Decimal
+    unpriced: tuple[Symbol, ...]
+
+
+@dataclass(slots=True)
+class World:
+    """Fold of everything heard, kept in place for speed. It decides nothing."""
+
+    market: MarketView
+    people: AccountView
+    instruments: dict[tuple[Venue, Symbol], Instrument] = field(default_factory=dict)
+    feeds_lost: dict[Venue, str] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, risk: RiskSettings, guard: GuardSettings, recall: int) -> World:
+        return cls(MarketView(recall, guard), AccountView(risk))
+
+    def observe(self, envelope: Envelope[Event]) -> None:
+        event = envelope.event
+        if isinstance(event, CandlesClosed | CandlesBackfilled | FundingSettled):
+            self.market.observe(event, envelope.event_id)
+        elif isinstance(event, TradeEvent):
+            self.people.on_trade(event)
+        elif isinstance(event, AccountEvent):
+            self.people.on_account(event)
+        elif isinstance(event, EntryApproved):
+            self.people.on_verdict(event, envelope)
+        elif isinstance(event, SessionEvent):
+            self.people.on_session(event)
+        elif isinstance(event, AccessEvent):
+            self.people.on_access(event)
+        elif isinstance(event, InstrumentsListed):
+            self._list(event)
+        elif isinstance(event, FeedEvent):
+            self._on_feed(event)
+
+    def _list(self, event: InstrumentsListed) -> None:
+        """A listing replaces the venue's earlier one."""
+        kept = {key: known for key, known in self.instruments.items() if key[0] is not event.venue}
+        listed = {(event.venue, instrument.symbol): instrument for instrument in event.instruments}
+        self.instruments = {**kept, **listed}
+
+    def _on_feed(self, event: FeedEvent) -> None:
+        match event:
+            case FeedLost(venue=venue, reason=reason):
+                self.feeds_lost[venue] = reason
+            case FeedStarted(venue=venue) | FeedRestored(venue=venue):
+                self.feeds_lost.pop(venue, None)
+            case _:
+                pass
+
+    def user_of(self, account: Account) -> User:
+        return self.people.users[account.user]
+
+    def equity(self, account: Account, state: RiskState) -> Equity:
+        return self.equity_of(account, state.holdings)
+
+    def equity_of(self, account: Account, holdings: Mapping[TradeId, Holding]) -> Equity:
+        amount = self.people.wallets.get(account.account, ZERO)
+        unpriced = []
+        for holding in holdings.values():
+            close = self.market.close(holding.venue, holding.exposure.symbol)
+            if close is None:
+                unpriced.append(holding.exposure.symbol)
+            else:
+                amount += holding.profit_at(close.price)
+        return Equity(amount.quantize(MONEY_STEP), tuple(unpriced))
+
+    def context(
+        self, account: Account, asked_by: UserId, symbol: Symbol, state: RiskState, guard: GuardStanding
+    ) -> EntryContext:
+        user = self.user_of(account)
+        equity = self.equity(account, state)
+        return EntryContext(
+            owner=account.user,
+            asked_by=asked_by,
+            profile=user.profile,
+            strategy=user.strategy,
+            strategies_off=user.strategies_off,
+            settings=user.settings,
+            instrument=self.instruments.get((account.venue, symbol)),
+            equity=equity.amount,
+            unpriced=equity.unpriced,
+            feed_lost=self.feeds_lost.get(account.venue),
+            guard=guard,
+            peers=self._peers(account.venue, symbol, state),
+        )
+
+    def _peers(self, venue: Venue, symbol: Symbol, state: RiskState) -> tuple[Peer, ...]:
+        """The other instruments that the account holds or has reserved."""
+        others = sorted({exposure.symbol for exposure in state.exposures} - {symbol})
+        if not others:
+            return ()
+        ours = self.market.closes15(venue, symbol)
+        peers = []
+        for other in others:
+            listed = self.instruments.get((venue, other))
+            alike = correlation(ours, self.market.closes15(venue, other))
+            peers.append(
+                Peer(symbol=other, group=None if listed is None else listed.group, correlation=alike)
+            )
+        return tuple(peers)

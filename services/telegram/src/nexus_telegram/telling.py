@@ -1,0 +1,171 @@
+"""Who is told of what: an event to notices, one for each user it concerns. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nexus_common.contracts.account import PositionDrifted, PositionLiquidated
+from nexus_common.contracts.envelope import Envelope
+from nexus_common.contracts.feed import FeedLost, FeedRestored
+from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, GuardReleased
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.notice import Urgency
+from nexus_common.contracts.risk import (
+    BreakerReset,
+    BreakerTripped,
+    EntriesHalted,
+    EntriesResumed,
+    EntryRefused,
+)
+from nexus_common.contracts.schedule import TaskDue, TaskKind, TaskRefused, TaskScheduled
+from nexus_common.contracts.trade import (
+    ProtectionFailed,
+    TradeAbandoned,
+    TradeAlerted,
+    TradeClosed,
+    TradeDeclined,
+    TradeEntered,
+    TradeProposed,
+)
+from nexus_common.contracts.values import AccountId, Direction, Origin, UserId
+from nexus_telegram.render import answers, notices
+from nexus_telegram.trade_view import TradeStatus, TradeView
+from nexus_telegram.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    user: UserId
+    urgency: Urgency
+    text: str
+
+
+def notices_of(envelope: Envelope[Event], view: View) -> Iterator[Notice]:
+    """What to tell of an event, and whom; the view has seen it already. Users come in a fixed order."""
+    tell = _TELLERS.get(envelope.category)
+    return iter(()) if tell is None else tell(envelope, view)
+
+
+def _of_trade(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
+    event = envelope.event
+    trade = view.trades.get(event.trade_id)
+    told = _trade_text(event, trade)
+    user = trade.user if trade is not None and trade.user is not None else getattr(event, "user", None)
+    if told is not None and user is not None:
+        yield Notice(user, *told)
+
+
+def _trade_text(event: Any, trade: TradeView | None) -> tuple[Urgency, str] | None:
+    match event:
+        case TradeAlerted():
+            return Urgency.TRADE, notices.alerted(event)
+        case TradeProposed():
+            return Urgency.TRADE, notices.proposed(event)
+        case TradeEntered(complete=True):
+            return Urgency.TRADE, notices.opened(event, trade)
+        case TradeClosed():
+            return Urgency.TRADE, notices.closed(event)
+        case TradeDeclined():
+            return Urgency.INFO, notices.declined(event, trade)
+        case TradeAbandoned():
+            return Urgency.INFO, notices.abandoned(event, trade)
+        case ProtectionFailed():
+            return Urgency.ALARM, notices.protection_failed(event, trade)
+        case _:
+            return None
+
+
+def _of_risk(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
+    account = AccountId(envelope.stream.partition("-")[2])
+    user = view.user_of(account)
+    told = _risk_text(envelope.event, account)
+    if told is not None and user is not None:
+        yield Notice(user, *told)
+
+
+def _risk_text(event: Any, account: AccountId) -> tuple[Urgency, str] | None:
+    match event:
+        case EntryRefused(origin=Origin.MANUAL):
+            return Urgency.TRADE, notices.order_refused(event)
+        case BreakerTripped():
+            return Urgency.ALARM, notices.breaker_tripped(event, account)
+        case BreakerReset():
+            return Urgency.INFO, notices.breaker_reset(event, account)
+        case EntriesHalted():
+            return Urgency.ALARM, notices.halted(event, account)
+        case EntriesResumed():
+            return Urgency.INFO, notices.resumed(event, account)
+        case _:
+            return None
+
+
+def _of_guard(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
+    event = envelope.event
+    for user in view.crypto_users():
+        match event:
+            case BlackSwanDeclared():
+                yield Notice(user, Urgency.ALARM, notices.black_swan(event, _crypto_longs(view, user)))
+            case AmberRaised():
+                yield Notice(user, Urgency.INFO, notices.amber(event))
+            case GuardReleased():
+                yield Notice(user, Urgency.INFO, notices.released(event))
+
+
+def _crypto_longs(view: View, user: UserId) -> list[TradeView]:
+    return [
+        trade
+        for trade in view.trades_of(user, TradeStatus.OPEN)
+        if trade.direction is Direction.LONG and trade.venue is not None and trade.venue.is_crypto
+    ]
+
+
+def _of_account(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
+    event = envelope.event
+    user = view.user_of(event.account)
+    if user is None:
+        return
+    match event:
+        case PositionDrifted():
+            yield Notice(user, Urgency.ALARM, notices.drifted(event))
+        case PositionLiquidated():
+            yield Notice(user, Urgency.ALARM, notices.liquidated(event))
+
+
+def _of_feed(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
+    event = envelope.event
+    match event:
+        case FeedLost():
+            told = Urgency.ALARM, notices.feed_lost(event)
+        case FeedRestored():
+            told = Urgency.INFO, notices.feed_restored(event)
+        case _:
+            return
+    for user in view.users_at(event.venue):
+        yield Notice(user, *told)
+
+
+def _of_schedule(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
+    event = envelope.event
+    match event:
+        case TaskDue(kind=TaskKind.DAILY_SUMMARY):
+            yield Notice(event.user, Urgency.INFO, answers.daily_summary(event.user, view, event.due))
+        case TaskDue(kind=TaskKind.PRICE_ALERT):
+            yield Notice(event.user, Urgency.TRADE, notices.task_due(event))
+        case TaskDue():
+            yield Notice(event.user, Urgency.INFO, notices.task_due(event))
+        case TaskScheduled() if event.kind is not TaskKind.DAILY_SUMMARY:
+            yield Notice(event.user, Urgency.INFO, notices.task_scheduled(event))
+        case TaskRefused():
+            yield Notice(event.user, Urgency.INFO, notices.task_refused(event))
+
+
+_TELLERS: Final[Mapping[str, Callable[[Envelope[Any], View], Iterator[Notice]]]] = {
+    "trade": _of_trade,
+    "risk": _of_risk,
+    "guard": _of_guard,
+    "account": _of_account,
+    "feed": _of_feed,
+    "schedule": _of_schedule,
+}

@@ -1,0 +1,336 @@
+"""A market instant by instant, an exchange, a store, and an executor that can be killed at any await."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid5
+
+import pytest
+
+from nexus_common.contracts.envelope import GENESIS, Envelope, Recorded
+from nexus_common.contracts.instrument import InstrumentsListed
+from nexus_common.contracts.market import Candle, CandlesClosed
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.risk import EntryApproved
+from nexus_common.contracts.session import AccountSpec, SessionOpened
+from nexus_common.contracts.signal import ExitPlan
+from nexus_common.contracts.values import (
+    AccountId,
+    Direction,
+    Mode,
+    Origin,
+    Profile,
+    Service,
+    Symbol,
+    Timeframe,
+    UserId,
+    Venue,
+)
+from nexus_common.runtime.desk import WorkDesk
+from nexus_common.runtime.ports import Batch, StreamAppend
+from nexus_common.runtime.recall import recall
+from nexus_common.runtime.ring import Token
+from nexus_common.runtime.seat import Seat
+from nexus_common.runtime.store.memory import MemoryStore
+from nexus_executor.domain.rules import ExecutionRules
+from nexus_executor.handlers import ExecutorReactor
+from nexus_executor.venues.broker import Broker, Refused
+from nexus_executor.venues.paper import LocalGateway, PaperBroker
+from nexus_market.exchange import Exchange, ExchangeSettings, Ohlcv
+from nexus_market.instruments import DEFAULT_INSTRUMENTS
+
+NOON = datetime(2024, 6, 3, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+ANNA = UserId("anna")
+PAPER = AccountId("anna-paper")
+BTC = Symbol("BTCUSDT")
+OWN = ("account", "order", "trade")
+
+
+class Killed(BaseException):
+    """The process is gone; nothing may catch this."""
+
+
+class Kills:
+    """Counts every point at which a process can die, and kills at one of them."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at = at
+        self.passed = 0
+
+    def point(self) -> None:
+        self.passed += 1
+        if self.passed == self.at:
+            raise Killed
+
+
+class MortalBroker:
+    """A broker whose process can die before a request leaves and after its answer came."""
+
+    def __init__(self, inner: Broker, kills: Kills, refuse: Callable[[Any], Refused | None]) -> None:
+        self.capabilities = inner.capabilities
+        self._inner = inner
+        self._kills = kills
+        self._refuse = refuse
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._inner, name)
+
+        async def mortal(*args: Any) -> Any:
+            self._kills.point()
+            refused = self._refuse(args[0]) if name == "submit" else None
+            answer = refused if refused is not None else await call(*args)
+            self._kills.point()
+            return answer
+
+        return mortal
+
+
+class MortalStore:
+    """A store whose writer can die before and after a commit."""
+
+    def __init__(self, inner: MemoryStore, kills: Kills) -> None:
+        self._inner = inner
+        self._kills = kills
+
+    async def append(self, batch: Batch) -> Any:
+        self._kills.point()
+        answer = await self._inner.append(batch)
+        self._kills.point()
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class World:
+    """Everything around the executor. `kill_at` counts the points of the whole session."""
+
+    def __init__(
+        self,
+        *,
+        mode: Mode = Mode.PILOT,
+        kill_at: int | None = None,
+        rules: ExecutionRules | None = None,
+        settings: ExchangeSettings | None = None,
+        venue: Venue = Venue.BINANCE,
+    ) -> None:
+        self.store = MemoryStore()
+        self.kills = Kills(kill_at)
+        self.exchange = Exchange(
+            DEFAULT_INSTRUMENTS[venue],
+            settings or ExchangeSettings(slippage_bps=Decimal(0), slippage_ticks=0),
+        )
+        self.refuse: Callable[[Any], Refused | None] = lambda order: None
+        self.deaths = 0
+        self.at = NOON
+        self.venue = venue
+        self._mode = mode
+        self._rules = rules
+        self._marks: list[tuple[int, str]] = []
+        self._position = 0
+        self._entries = 0
+
+    # -- processes ----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        listed = InstrumentsListed(venue=self.venue, instruments=DEFAULT_INSTRUMENTS[self.venue])
+        await self.tell(f"instrument-{self.venue}", listed)
+        spec = AccountSpec(
+            account=PAPER, venue=self.venue, paper=True, currency="USDT", balance=Decimal(10_000)
+        )
+        opened = SessionOpened(
+            user=ANNA, mode=self._mode, profile=Profile.NEXUS, strategy="auto", accounts=(spec,)
+        )
+        await self.tell(f"session-{ANNA}", opened)
+        await self._boot()
+
+    async def _boot(self) -> None:
+        store: Any = MortalStore(self.store, self.kills)
+
+        def broker(spec: AccountSpec) -> Any:
+            paper = PaperBroker(spec.account, LocalGateway(self.exchange), epoch=1 + self.deaths)
+            return MortalBroker(paper, self.kills, lambda order: self.refuse(order))
+
+        self.reactor = ExecutorReactor(broker, self._rules)
+        self.desk = WorkDesk(
+            store, Service.EXECUTOR.value, self.reactor.observe, await self.store.inbox("executor")
+        )
+        observed = await recall(self.reactor, store)
+        self.seat = Seat(self.reactor, self.desk, store, OWN, observed)
+        await self.reactor.resume(self.desk)
+        await self.desk.commit()
+
+    async def _turn(self, slot: int) -> None:
+        while True:
+            token = Token(self.at, self._position, 0, 1, slot, len(self._marks), tuple(self._marks))
+            try:
+                await self.seat.take(token)
+                return
+            except Killed:
+                await self._restart()
+
+    async def _restart(self) -> None:
+        while True:
+            self.deaths += 1
+            try:
+                await self._boot()
+                return
+            except Killed:
+                continue
+
+    # -- the rest of the system ---------------------------------------------------------------------
+
+    async def tell(self, stream: str, *events: Event, account: AccountId | None = None) -> list[UUID]:
+        """Another service records events; returns their ids."""
+        version = len(await self.store.read_stream(stream))
+        ids = [uuid5(UUID(int=7), f"{stream}/{version + n}") for n in range(len(events))]
+        envelopes = tuple(
+            Envelope(event, each, stream, version + n + 1, each, each, account, self.at)
+            for n, (event, each) in enumerate(zip(events, ids, strict=True))
+        )
+        previous = (await self.store.read_stream(stream))[-1].chain_hash if version else GENESIS
+        recorded = await self.store.append(
+            Batch("others", (StreamAppend(stream, version, previous, envelopes),))
+        )
+        assert isinstance(recorded, Sequence)
+        self._marks.extend((r.global_position, r.envelope.category) for r in recorded)
+        return ids
+
+    async def minute(
+        self,
+        bar: tuple[str, str, str, str],
+        *requests: tuple[str, Event],
+        next_open: str | None = None,
+        symbol: Symbol = BTC,
+        funding: str | None = None,
+        volume: str = "1000",
+    ) -> list[UUID]:
+        """One market instant: the bar closes and trades, executor hears it, requests come, executor acts."""
+        self.at += MINUTE
+        open_, high, low, close = (Decimal(number) for number in bar)
+        following = Decimal(next_open) if next_open else close
+        self.exchange.step(
+            self.at,
+            {symbol: Ohlcv(open_, high, low, close, Decimal(volume))},
+            {symbol: Ohlcv(following, following, following, following, Decimal(volume))},
+            {symbol: Decimal(funding)} if funding else {},
+        )
+        candle = Candle(symbol, Timeframe.M1, open_, high, low, close, Decimal(volume))
+        self._marks = []
+        await self.tell(
+            f"market-{self.venue}.0",
+            CandlesClosed(venue=self.venue, partition=0, at=self.at, candles=(candle,)),
+        )
+        self._position = self._marks[0][0]
+        await self._turn(0)
+        told: list[UUID] = []
+        for stream, event in requests:
+            account = PAPER if stream.startswith("risk-") else None
+            told += await self.tell(stream, event, account=account)
+        await self._turn(4)
+        return told
+
+    async def flat(self, price: str, *requests: tuple[str, Event], minutes: int = 1) -> list[UUID]:
+        """Minutes in which the price does not move."""
+        told: list[UUID] = []
+        for _ in range(minutes):
+            told += await self.minute((price, price, price, price), *requests)
+            requests = ()
+        return told
+
+    # -- what came of it ----------------------------------------------------------------------------
+
+    async def events(self, category: str | None = None) -> list[Recorded[Event]]:
+        return list(await self.store.read_categories([category] if category else list(OWN)))
+
+    async def types(self, category: str) -> list[str]:
+        return [recorded.event.type for recorded in await self.events(category)]
+
+    async def only(self, kind: type[Any]) -> Any:
+        found = await self.all_of(kind)
+        assert len(found) == 1, f"{len(found)} {kind.__name__}: {found}"
+        return found[0]
+
+    async def all_of(self, kind: type[Any]) -> list[Any]:
+        return [recorded.event for recorded in await self.events() if isinstance(recorded.event, kind)]
+
+    async def bodies(self) -> dict[str, list[str]]:
+        """What must not depend on when a process died: every stream of orders, trades and accounts."""
+        streams: dict[str, list[str]] = {}
+        for recorded in await self.events():
+            streams.setdefault(recorded.envelope.stream, []).append(recorded.body)
+        return streams
+
+    def resting(self) -> list[Any]:
+        return self.exchange.open_orders(PAPER)
+
+    def held(self) -> Decimal:
+        return sum((p.quantity for p in self.exchange.positions(PAPER)), Decimal(0))
+
+
+def a_verdict(
+    direction: Direction = Direction.LONG,
+    *,
+    quantity: str = "0.1",
+    price: str = "60000",
+    stop_distance: str = "600",
+    target_distance: str = "1200",
+    trail_distance: str = "600",
+    time_stop_bars: int = 96,
+    symbol: Symbol = BTC,
+    venue: Venue = Venue.BINANCE,
+    origin: Origin = Origin.SIGNAL,
+    timeframe: Timeframe = Timeframe.M15,
+    equity: str = "10000",
+    valid_until: datetime = NOON + timedelta(hours=10),
+) -> EntryApproved:
+    """An approved entry of 0.1 BTC at 60,000 with a stop 1 % away and a target at 2 R."""
+    size, level, distance = Decimal(quantity), Decimal(price), Decimal(stop_distance)
+    return EntryApproved(
+        request_id=UUID(int=1),
+        origin=origin,
+        venue=venue,
+        symbol=symbol,
+        direction=direction,
+        strategy="trend",
+        timeframe=timeframe,
+        quantity=size,
+        leverage=5,
+        margin=size * level / 5,
+        notional=size * level,
+        price=level,
+        stop=level - direction.sign * distance,
+        plan=ExitPlan(
+            stop_distance=distance,
+            target_distance=Decimal(target_distance),
+            trail_distance=Decimal(trail_distance),
+            trail_after_r=Decimal(1),
+            time_stop_bars=time_stop_bars,
+        ),
+        atr=Decimal(400),
+        risk=size * distance,
+        equity=Decimal(equity),
+        confidence=Decimal("0.8"),
+        checks=(),
+        valid_until=valid_until,
+    )
+
+
+@pytest.fixture
+def make_world() -> type[World]:
+    return World
+
+
+@pytest.fixture
+def verdict() -> Callable[..., EntryApproved]:
+    return a_verdict
+
+
+@pytest.fixture
+def to_risk() -> Callable[[EntryApproved], tuple[str, Event]]:
+    """An approved entry as it is told to the executor."""
+    return lambda approved: (f"risk-{PAPER}", approved)

@@ -1,0 +1,147 @@
+"""Killed at any await, the executor records what it would have recorded, and the venue sees each order once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from nexus_common.contracts.guard import AmberRaised, FallEvidence, FallMeasure
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.order import OrderKind
+from nexus_common.contracts.session import KillRequested, ProposalAnswered
+from nexus_common.contracts.trade import TradeProposed
+from nexus_common.contracts.values import Direction, Mode, Symbol, UserId, Venue
+from nexus_executor.venues.broker import Refused
+from nexus_market.exchange import duplicate_orders
+
+ANNA = UserId("anna")
+SOL = Symbol("SOLUSDT")
+Make = Callable[..., Any]
+Tools = tuple[Callable[..., Any], Callable[..., tuple[str, Event]]]
+Story = Callable[[Any, Tools], Awaitable[None]]
+
+
+def amber(at: Any) -> tuple[str, Event]:
+    evidence = FallEvidence(
+        measure=FallMeasure.CANDLE_OPEN,
+        reference_price=Decimal(60_000),
+        reference_at=at,
+        price=Decimal(58_700),
+        price_at=at,
+        fall_percent=Decimal("2.1"),
+        confirmed_by="the bar's close",
+    )
+    event = AmberRaised(
+        venue=Venue.BINANCE, symbol=Symbol("BTCUSDT"), evidence=evidence, longs_blocked_until=at
+    )
+    return "guard-crypto", event
+
+
+async def targets_then_trail(world: Any, tools: Tools) -> None:
+    """Entry, break-even, both targets, the trailing part."""
+    verdict, to_risk = tools
+    await world.flat("60000")
+    await world.flat("60000", to_risk(verdict()))
+    await world.minute(("60000", "60700", "60000", "60600"))
+    await world.minute(("60600", "61300", "60600", "61300"), amber(world.at), funding="0.0001")
+    await world.minute(("61300", "61900", "61300", "61900"))
+    await world.minute(("61900", "61900", "61000", "61000"))
+
+
+async def half_filled_then_killed(world: Any, tools: Tools) -> None:
+    """An entry that fills in parts on a thin market, and the kill in the middle of it."""
+    verdict, to_risk = tools
+    await world.flat("60000")
+    await world.minute(("60000",) * 4, to_risk(verdict()), volume="0.3")
+    await world.minute(("60000",) * 4, volume="0.2", next_open="60100")
+    await world.minute(("60100",) * 4, ("session-anna", KillRequested(user=ANNA)), volume="0.2")
+    await world.flat("60100", minutes=2)
+
+
+async def refused_stop(world: Any, tools: Tools) -> None:
+    """Every stop is refused: the position is flattened in the turn it was entered."""
+    verdict, to_risk = tools
+    await world.flat("60000")
+    world.refuse = lambda order: Refused("-4120", "no stops here") if order.kind is OrderKind.STOP else None
+    await world.flat("60000", to_risk(verdict()))
+    await world.flat("60000")
+
+
+async def two_at_once(world: Any, tools: Tools) -> None:
+    """A long and a short in one turn, stopped out and taken at the target."""
+    verdict, to_risk = tools
+    short = verdict(
+        Direction.SHORT,
+        quantity="10",
+        price="150",
+        stop_distance="1.5",
+        target_distance="3",
+        trail_distance="1.5",
+        symbol=SOL,
+    )
+    await world.flat("60000")
+    await world.minute(("150",) * 4, symbol=SOL)
+    await world.flat("60000", to_risk(verdict()), to_risk(short))
+    await world.minute(("150", "150", "147", "147"), symbol=SOL)
+    await world.minute(("60000", "60000", "59000", "59000"))
+    await world.minute(("147", "152", "147", "152"), symbol=SOL)
+
+
+async def approved_by_hand(world: Any, tools: Tools) -> None:
+    """A proposal, its answer, and a second one that nobody answers."""
+    verdict, to_risk = tools
+    await world.flat("60000")
+    await world.flat("60000", to_risk(verdict()))
+    trade = (await world.only(TradeProposed)).trade_id
+    answered = ProposalAnswered(user=ANNA, trade_id=trade, approved=True)
+    await world.flat("60050", ("session-anna", answered), ("session-anna", answered))
+    await world.minute(("60050", "60050", "59300", "59300"))
+    await world.flat("60000", to_risk(verdict()))
+    await world.flat("60000", minutes=6)
+
+
+STORIES: dict[str, tuple[Story, Mode]] = {
+    "targets then trail": (targets_then_trail, Mode.PILOT),
+    "half filled then killed": (half_filled_then_killed, Mode.PILOT),
+    "refused stop": (refused_stop, Mode.PILOT),
+    "two at once": (two_at_once, Mode.PILOT),
+    "approved by hand": (approved_by_hand, Mode.COPILOT),
+}
+
+
+async def tell(make_world: Make, name: str, tools: Tools, kill_at: int | None = None) -> Any:
+    story, mode = STORIES[name]
+    world = make_world(mode=mode, kill_at=kill_at)
+    await world.start()
+    await story(world, tools)
+    return world
+
+
+def at_the_venue(world: Any) -> list[dict[str, Any]]:
+    """The venue's ledger without the repeated requests that it answered as the first time."""
+    kept = [dict(record) for record in world.exchange.records if record["kind"] != "resubmission"]
+    for number, record in enumerate(kept, start=1):
+        record["n"] = number
+    return kept
+
+
+@pytest.mark.parametrize("name", STORIES)
+async def test_a_kill_at_any_point_changes_nothing_that_is_recorded(
+    make_world: Make,
+    verdict: Callable[..., Any],
+    to_risk: Callable[..., tuple[str, Event]],
+    name: str,
+) -> None:
+    tools = (verdict, to_risk)
+    undisturbed = await tell(make_world, name, tools)
+    bodies, ledger = await undisturbed.bodies(), at_the_venue(undisturbed)
+    assert undisturbed.kills.passed > 50
+    for point in range(1, undisturbed.kills.passed + 1):
+        world = await tell(make_world, name, tools, kill_at=point)
+        assert world.deaths == 1
+        assert await world.bodies() == bodies, f"killed at point {point}"
+        assert at_the_venue(world) == ledger, f"killed at point {point}"
+        assert duplicate_orders(world.exchange.records) == 0
