@@ -93,7 +93,7 @@ def test_a_service_has_no_right_to_change_history(fresh_database: str) -> None:
 @pytest.mark.integration
 async def test_the_store_works_with_the_rights_of_a_service(store: PostgresStore) -> None:
     await appended(store, an_append("macro-a", [reading(1)]))
-    async with store._writer.connection() as connection:
+    async with store._writer as connection:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             await connection.execute("DELETE FROM events")
 
@@ -152,27 +152,41 @@ async def test_another_schema_is_refused_with_what_to_do(
 
 
 @pytest.mark.integration
-async def test_a_claim_waits_for_the_append_under_way_and_fences_the_next(
-    open_store: OpenStore, fresh_database: str
+@pytest.mark.parametrize("count", [1, 100])
+async def test_an_append_that_was_sent_before_a_claim_but_comes_after_it_is_refused(
+    open_store: OpenStore, fresh_database: str, count: int
 ) -> None:
-    """A writer asleep between its check and its commit would otherwise write under an epoch that is past."""
     old, new = await open_store(), await open_store()
     lease = await old.claim("executor/0", "executor-0", ttl_seconds=0)
     assert lease is not None
-    async with await psycopg.AsyncConnection.connect(fresh_database) as blocker:
-        await blocker.execute(
-            "SELECT pg_advisory_xact_lock(7957704)"
-        )  # appends get past the lease, then wait
-        append = an_append("macro-a", [reading(1)])
-        appending = asyncio.ensure_future(old.append(a_batch(append, lease=lease)))
+    async with await psycopg.AsyncConnection.connect(fresh_database) as writer_in_front:
+        await writer_in_front.execute("SELECT pg_advisory_xact_lock(7957704)")
+        late = an_append("macro-a", [reading(n) for n in range(count)])
+        appending = asyncio.ensure_future(old.append(a_batch(late, lease=lease)))
+        await _until_waiting(fresh_database, "nexus append")
+        assert await new.claim("executor/0", "executor-1", ttl_seconds=60)
+        await writer_in_front.rollback()
+    with pytest.raises(LeaseLost):
+        await appending
+    assert await new.head() == 0
+
+
+@pytest.mark.integration
+async def test_a_claim_waits_for_the_append_that_is_past_its_check(
+    open_store: OpenStore, fresh_database: str
+) -> None:
+    old, new = await open_store(), await open_store()
+    lease = await old.claim("executor/0", "executor-0", ttl_seconds=0)
+    async with await psycopg.AsyncConnection.connect(fresh_database) as other:
+        await other.execute("INSERT INTO inbox VALUES ('cortex', 'feed-x', 1)")
+        batch = a_batch(an_append("macro-a", [reading(1)]), inbox={"feed-x": 2}, lease=lease)
+        appending = asyncio.ensure_future(old.append(batch))
         await _until_waiting(fresh_database, "nexus append")
         claiming = asyncio.ensure_future(new.claim("executor/0", "executor-1", ttl_seconds=60))
         await _until_waiting(fresh_database, "nexus read")
-        await blocker.rollback()
+        await other.rollback()
     assert not isinstance(await appending, AlreadyHandled)
     assert await claiming is not None
-    with pytest.raises(LeaseLost):
-        await old.append(a_batch(an_append("macro-b", [reading(1)]), lease=lease))
 
 
 @pytest.mark.integration

@@ -37,7 +37,7 @@ from nexus_common.runtime.seat import Seat
 from nexus_common.runtime.store.memory import MemoryStore
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.handlers import ExecutorReactor
-from nexus_executor.venues.broker import Broker, Refused
+from nexus_executor.venues.broker import Broker, Refused, Unknown
 from nexus_executor.venues.paper import LocalGateway, PaperBroker
 from nexus_market.exchange import Exchange, ExchangeSettings, Ohlcv
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
@@ -55,36 +55,55 @@ class Killed(BaseException):
 
 
 class Kills:
-    """Counts every point at which a process can die, and kills at one of them."""
+    """Counts every point at which a process can die, and kills at one of them.
+
+    With a `gap` it kills again and again, each time after one point more, so that the work gets done.
+    """
 
     def __init__(self, at: int | None = None) -> None:
         self.at = at
+        self.gap = 0
         self.passed = 0
+        self._lived = 0
 
     def point(self) -> None:
         self.passed += 1
+        self._lived += 1
         if self.passed == self.at:
+            raise Killed
+        if self.gap and self._lived >= self.gap:
+            self.gap, self._lived = self.gap + 1, 0
             raise Killed
 
 
 class MortalBroker:
     """A broker whose process can die before a request leaves and after its answer came."""
 
-    def __init__(self, inner: Broker, kills: Kills, refuse: Callable[[Any], Refused | None]) -> None:
+    def __init__(
+        self,
+        inner: Broker,
+        kills: Kills,
+        refuse: Callable[[Any], Refused | None],
+        lose: Callable[[str], str | None],
+    ) -> None:
         self.capabilities = inner.capabilities
         self._inner = inner
         self._kills = kills
         self._refuse = refuse
+        self._lose = lose
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._inner, name)
 
         async def mortal(*args: Any) -> Any:
             self._kills.point()
+            lost = self._lose(name)
+            if lost == "request":
+                return Unknown("time-out before it arrived")
             refused = self._refuse(args[0]) if name == "submit" else None
             answer = refused if refused is not None else await call(*args)
             self._kills.point()
-            return answer
+            return Unknown("time-out after it arrived") if lost == "answer" else answer
 
         return mortal
 
@@ -125,6 +144,8 @@ class World:
             settings or ExchangeSettings(slippage_bps=Decimal(0), slippage_ticks=0),
         )
         self.refuse: Callable[[Any], Refused | None] = lambda order: None
+        # Whether the "request" or the "answer" of a call is lost on the way.
+        self.lose: Callable[[str], str | None] = lambda call: None
         self.deaths = 0
         self.at = NOON
         self.venue = venue
@@ -153,7 +174,9 @@ class World:
 
         def broker(spec: AccountSpec) -> Any:
             paper = PaperBroker(spec.account, LocalGateway(self.exchange), epoch=1 + self.deaths)
-            return MortalBroker(paper, self.kills, lambda order: self.refuse(order))
+            return MortalBroker(
+                paper, self.kills, lambda order: self.refuse(order), lambda call: self.lose(call)
+            )
 
         self.reactor = ExecutorReactor(broker, self._rules)
         self.desk = WorkDesk(

@@ -112,9 +112,13 @@ STORIES: dict[str, tuple[Story, Mode]] = {
 }
 
 
-async def tell(make_world: Make, name: str, tools: Tools, kill_at: int | None = None) -> Any:
+async def tell(
+    make_world: Make, name: str, tools: Tools, kill_at: int | None = None, lose: Any = None
+) -> Any:
     story, mode = STORIES[name]
     world = make_world(mode=mode, kill_at=kill_at)
+    if lose is not None:
+        world.lose = lose
     await world.start()
     await story(world, tools)
     return world
@@ -144,4 +148,57 @@ async def test_a_kill_at_any_point_changes_nothing_that_is_recorded(
         assert world.deaths == 1
         assert await world.bodies() == bodies, f"killed at point {point}"
         assert at_the_venue(world) == ledger, f"killed at point {point}"
-        assert duplicate_orders(world.exchange.records) == 0
+        assert not duplicate_orders(world.exchange.records)
+
+
+class Losses:
+    """Loses what every n-th changing call asks or is answered."""
+
+    def __init__(self, what: str, every: int) -> None:
+        self._what = what
+        self._every = every
+        self._calls = 0
+
+    def __call__(self, call: str) -> str | None:
+        if call not in ("submit", "cancel", "amend"):
+            return None
+        self._calls += 1
+        return self._what if self._calls % self._every == 0 else None
+
+
+@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("what", ["request", "answer"])
+@pytest.mark.parametrize("every", [2, 3, 5])
+async def test_a_lost_request_or_answer_changes_nothing_that_is_recorded(
+    make_world: Make,
+    verdict: Callable[..., Any],
+    to_risk: Callable[..., tuple[str, Event]],
+    name: str,
+    what: str,
+    every: int,
+) -> None:
+    tools = (verdict, to_risk)
+    undisturbed = await tell(make_world, name, tools)
+    world = await tell(make_world, name, tools, lose=Losses(what, every))
+    assert await world.bodies() == await undisturbed.bodies()
+    assert at_the_venue(world) == at_the_venue(undisturbed)
+
+
+@pytest.mark.parametrize("name", STORIES)
+async def test_dying_again_and_again_changes_nothing_either(
+    make_world: Make,
+    verdict: Callable[..., Any],
+    to_risk: Callable[..., tuple[str, Event]],
+    name: str,
+) -> None:
+    tools = (verdict, to_risk)
+    undisturbed = await tell(make_world, name, tools)
+    for gap in (3, 4, 6, 9):
+        story, mode = STORIES[name]
+        world = make_world(mode=mode)
+        world.kills.gap = gap
+        await world.start()
+        await story(world, tools)
+        assert world.deaths > 3
+        assert await world.bodies() == await undisturbed.bodies()
+        assert at_the_venue(world) == at_the_venue(undisturbed)

@@ -189,7 +189,7 @@ async def proposed(make_world: Make, verdict: Verdict, to_risk: Told) -> tuple[A
 
 
 def answer(trade: str, approved: bool = True, user: str = "anna") -> tuple[str, Event]:
-    event = ProposalAnswered(user=UserId(user), trade_id=trade, approved=approved)  # type: ignore[arg-type]
+    event = ProposalAnswered(user=UserId(user), trade_id=trade, approved=approved)
     return f"session-{user}", event
 
 
@@ -290,10 +290,10 @@ async def test_a_user_closes_his_own_positions_only(
     make_world: Make, verdict: Verdict, to_risk: Told
 ) -> None:
     world = await a_long(make_world, verdict, to_risk)
-    foreign = CloseRequested(user=UserId("mallory"), account="anna-paper")  # type: ignore[arg-type]
+    foreign = CloseRequested(user=UserId("mallory"), account="anna-paper")
     await world.flat("60000", ("session-mallory", foreign))
     assert world.held() == Decimal("0.1")
-    own = CloseRequested(user=ANNA, account="anna-paper", symbol=Symbol("BTCUSDT"))  # type: ignore[arg-type]
+    own = CloseRequested(user=ANNA, account="anna-paper", symbol=Symbol("BTCUSDT"))
     await world.flat("60000", ("session-anna", own))
     assert (await world.only(TradeClosed)).reason is ExitReason.MANUAL
 
@@ -472,4 +472,4 @@ async def test_small_positions_are_left_in_one_piece(
     await world.flat("60000", to_risk(verdict(quantity="0.003")))
     kinds = sorted(order.kind for order in world.resting())
     assert kinds == [OrderKind.STOP, OrderKind.TAKE_PROFIT]
-    assert duplicate_orders(world.exchange.records) == 0
+    assert not duplicate_orders(world.exchange.records)

@@ -12,13 +12,14 @@ from uuid import UUID, uuid5
 
 import pytest
 
+from nexus_common.contracts.account import BalanceChanged
 from nexus_common.contracts.assessment import EntryContext, EntryRequest
 from nexus_common.contracts.envelope import GENESIS, Envelope, Recorded
 from nexus_common.contracts.guard import GuardStanding
 from nexus_common.contracts.ids import NEXUS
-from nexus_common.contracts.instrument import Group, Instrument, InstrumentKind
+from nexus_common.contracts.instrument import Group, Instrument, InstrumentKind, InstrumentsListed
 from nexus_common.contracts.limits import RiskSettings
-from nexus_common.contracts.market import Candle, CandlesClosed
+from nexus_common.contracts.market import Bar, Candle, CandlesBackfilled, CandlesClosed
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import AssessEntry, EntryApproved, PositionNoted, ResultNoted
 from nexus_common.contracts.session import AccountSpec, SessionOpened
@@ -218,9 +219,25 @@ def bars(at: datetime, *rows: tuple[str, str], venue: Venue = Venue.BINANCE) -> 
     return CandlesClosed(venue=venue, partition=0, at=at, candles=candles)
 
 
+def backfill(until: datetime, symbol: str, *closes: str) -> CandlesBackfilled:
+    """15m bars before an instant, each four wide around its close."""
+    first = int(until.timestamp() * 1000) - len(closes) * 900_000
+    rows = tuple(
+        Bar(first + i * 900_000, D(close), D(close) + 2, D(close) - 2, D(close), D(1))
+        for i, close in enumerate(closes)
+    )
+    return CandlesBackfilled(
+        venue=Venue.BINANCE, symbol=symbol, timeframe=Timeframe.M15, source="test", bars=rows
+    )
+
+
 def opened(user: str = "ann", account: str = "ann-binance", venue: Venue = Venue.BINANCE) -> SessionOpened:
     spec = AccountSpec(account=account, venue=venue, paper=True, currency="USDT")
     return SessionOpened(user=user, mode=Mode.PILOT, profile=Profile.NEXUS, strategy="auto", accounts=(spec,))
+
+
+def wallet(amount: str, account: str = "ann-binance") -> BalanceChanged:
+    return BalanceChanged(account=account, wallet=D(amount), change=D(0), reason="test")
 
 
 def admitted(trade: str, verdict: Envelope[Any], account: str = "ann-binance") -> TradeAdmitted:
@@ -303,15 +320,15 @@ class Play:
     """Shield between a store and a script of other services' events. `crash` throws its memory away."""
 
     recall: int = 4_000
+    owns: Callable[[str], bool] = lambda account: True
     store: MemoryStore = field(default_factory=lambda: MemoryStore(fingerprint="test", clock=StillClock()))
     reactor: ShieldReactor = field(init=False)
     desk: WorkDesk = field(init=False)
-    step: int = 0
     round: int = 0
-    _positions: dict[str, int] = field(default_factory=dict)
+    _tails: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
     async def start(self) -> Play:
-        self.reactor = ShieldReactor(recall=self.recall)
+        self.reactor = ShieldReactor(recall=self.recall, owns=self.owns)
         inbox = await self.store.inbox("shield")
         self.desk = WorkDesk(self.store, "shield", self.reactor.observe, inbox=inbox)
         self.seen = await recall(self.reactor, self.store)
@@ -322,15 +339,23 @@ class Play:
 
     async def tell(self, stream: str, *events: Event, at: datetime, account: str | None = None) -> None:
         """Other services record events."""
-        position = self._positions.get(stream, 0)
+        position, previous = self._tails.get(stream, (0, GENESIS))
         envelopes = tuple(
             Envelope(
-                event, number(f"{stream}/{position + i}"), stream, position + i, number(stream), NEXUS, account, at
+                event,
+                number(f"{stream}/{position + i}"),
+                stream,
+                position + i,
+                number(stream),
+                NEXUS,
+                account,
+                at,
             )
             for i, event in enumerate(events, start=1)
         )
-        self._positions[stream] = position + len(events)
-        await self.store.append(Batch("others", (StreamAppend(stream, position, GENESIS, envelopes),)))
+        batch = Batch("others", (StreamAppend(stream, position, previous, envelopes),))
+        (*_, last) = await self.store.append(batch)
+        self._tails[stream] = (position + len(events), last.chain_hash)
 
     async def turn(self, at: datetime, since: int) -> list[Envelope[Event]]:
         """Shield's turn at an instant whose step began behind global position `since`; its new events."""
@@ -355,10 +380,28 @@ class Play:
 
     async def act(self, at: datetime, *told: tuple[str, Event]) -> list[Event]:
         """One step: others record these events, then shield takes its turn."""
+        return [envelope.event for envelope in await self.step(at, *told)]
+
+    async def step(self, at: datetime, *told: tuple[str, Event]) -> list[Envelope[Any]]:
         since = await self.store.head()
         for stream, event in told:
             await self.tell(stream, event, at=at, account=getattr(event, "account", None))
-        return [envelope.event for envelope in await self.turn(at, since)]
+        return await self.turn(at, since)
+
+    async def begin(self, *symbols: str, at: datetime = NOON) -> Play:
+        """Ann's session with 10,000; instruments at 1000 and their first bars."""
+        names = symbols or ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+        await self.act(
+            at - timedelta(minutes=1),
+            ("session-ann", opened()),
+            ("account-ann-binance", wallet("10000")),
+            (
+                "instrument-binance",
+                InstrumentsListed(venue=Venue.BINANCE, instruments=tuple(map(instrument, names))),
+            ),
+            ("market-binance.0", bars(at - timedelta(minutes=1), *((name, "1000") for name in names))),
+        )
+        return self
 
     async def verdicts(self) -> list[Envelope[Any]]:
         return [r.envelope for r in await self.said() if isinstance(r.event, EntryApproved)]
@@ -369,7 +412,7 @@ def make() -> SimpleNamespace:
     """The builders above."""
     names: Sequence[Callable[..., Any]] = (
         *(number, instrument, plan, request, context, assess, approved, held, result, signal),
-        *(bars, opened, admitted, entered, closed),
+        *(bars, backfill, opened, admitted, entered, closed, wallet),
     )
     return SimpleNamespace(NOON=NOON, Play=Play, **{name.__name__: name for name in names})
 

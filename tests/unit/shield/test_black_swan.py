@@ -172,7 +172,9 @@ def test_amber_blocks_for_half_an_hour_and_is_not_repeated_meanwhile():
 
 def recorded_bars(since, until):
     frame = pl.read_parquet(SHARED).filter(
-        pl.col("open_time").is_between(int(since.timestamp() * 1000), int(until.timestamp() * 1000), closed="left")
+        pl.col("open_time").is_between(
+            int(since.timestamp() * 1000), int(until.timestamp() * 1000), closed="left"
+        )
     )
     for open_time, *prices, _volume in frame.iter_rows():
         opened = datetime.fromtimestamp(open_time / 1000, UTC)

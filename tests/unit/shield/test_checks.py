@@ -5,8 +5,8 @@ from decimal import Decimal as D
 
 import pytest
 
-from nexus_common.contracts.guard import GuardStanding
 from nexus_common.contracts.assessment import Peer
+from nexus_common.contracts.guard import GuardStanding
 from nexus_common.contracts.instrument import Group
 from nexus_common.contracts.limits import RiskSettings
 from nexus_common.contracts.risk import (
@@ -283,7 +283,9 @@ def test_gross_margin_stays_within_the_profile(make, profile, used, margin_asked
     assert isinstance(event, EntryApproved)
     assert event.margin == margin_asked
     over = [*both, make.held("c", "WIFUSDT", margin="0.01", **notional_free)]
-    names = failures(*over, command=make.assess(profile=profile, peers=(*known, *peers("WIFUSDT", group=Group.MEME))))
+    names = failures(
+        *over, command=make.assess(profile=profile, peers=(*known, *peers("WIFUSDT", group=Group.MEME)))
+    )
     assert names == ["gross_margin"]
 
 
@@ -312,7 +314,8 @@ def test_at_most_two_positions_that_move_alike(make):
 
 def test_limits_refuse_instead_of_shrinking(make):
     event = verdict(
-        make.held("t", "ETHUSDT", margin="3400"), command=make.assess(peers=peers("ETHUSDT", group=Group.MEME))
+        make.held("t", "ETHUSDT", margin="3400"),
+        command=make.assess(peers=peers("ETHUSDT", group=Group.MEME)),
     )
     assert event.reason == "one_direction"
     (check,) = [c for c in event.checks if not c.passed]

@@ -77,7 +77,9 @@ def test_leverage_is_lowered_until_liquidation_is_twice_the_stop_away(make):
     # at 20 × liquidation is (0.05 - 0.004) / 1.004 = 4.58 % away; a stop at 4 % needs 8 %: 11 × gives 8.66 %
     lowered = sizing(make, Profile.RONIN, leverage=20, stop_distance=D(40))
     assert fitting_leverage(lowered) == 11
-    assert liquidation_fraction(12, make.instrument()) < D("0.08") <= liquidation_fraction(11, make.instrument())
+    assert (
+        liquidation_fraction(12, make.instrument()) < D("0.08") <= liquidation_fraction(11, make.instrument())
+    )
 
 
 def test_stocks_are_not_leveraged(make):
@@ -109,7 +111,9 @@ def test_a_size_below_the_minimum_is_no_size(make):
     assert tiny.quantity == 0
     assert tiny.shortfall == "less than one step of 0.001"
     few = make.instrument(min_quantity=D(3))
-    assert size_entry(sizing(make, instrument=few)).shortfall == "quantity 2.500 is below the venue's minimum 3"
+    assert (
+        size_entry(sizing(make, instrument=few)).shortfall == "quantity 2.500 is below the venue's minimum 3"
+    )
     costly = make.instrument(min_notional=D(3000))
     assert "notional 2500.00" in size_entry(sizing(make, instrument=costly)).shortfall
 

@@ -30,14 +30,15 @@ from nexus_common.contracts.values import AccountId, ClientOrderId
 from nexus_common.runtime.ports import Desk
 from nexus_executor.domain.holding import Holding, Request, Started
 from nexus_executor.domain.order import ORDER, OrderState
-from nexus_executor.domain.protection import Amend, Cancel, Submit
 from nexus_executor.domain.rules import ExecutionRules
+from nexus_executor.domain.situation import Amend, Cancel, Submit
 from nexus_executor.domain.view import View
 from nexus_executor.venues.broker import (
     Absent,
     Accepted,
     Broker,
     ChangeReply,
+    Fenced,
     LookupReply,
     OrderRequest,
     Refused,
@@ -181,6 +182,8 @@ class Fence:
         match reply:
             case Accepted():
                 command = RecordAmended(state.revision, started.at)
+            case Refused("fenced", reason):
+                raise Fenced(reason)
             case Refused(code, reason):
                 command = RecordAmendRefused(state.revision, code, reason, started.at)
             case Unknown():
@@ -278,6 +281,8 @@ class Fence:
         match reply:
             case Accepted(venue_order_id):
                 command = RecordReply(Outcome.ACCEPTED, started.at, venue_order_id=venue_order_id)
+            case Refused("fenced", reason):
+                raise Fenced(reason)
             case Refused(code, reason):
                 command = RecordReply(Outcome.REFUSED, started.at, code=code, reason=reason)
             case Unknown(reason):

@@ -19,7 +19,9 @@ from nexus_common.runtime.ports import Desk, Turn
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.order import ORDER, OrderStatus
-from nexus_executor.domain.protection import (
+from nexus_executor.domain.protection import wanted
+from nexus_executor.domain.rules import ExecutionRules
+from nexus_executor.domain.situation import (
     Abandon,
     Action,
     Amend,
@@ -30,9 +32,7 @@ from nexus_executor.domain.protection import (
     Situation,
     Submit,
     VenueTraits,
-    wanted,
 )
-from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, TradeState
 from nexus_executor.domain.view import View
 from nexus_executor.fence import Change, Fence

@@ -24,10 +24,10 @@ from nexus_common.contracts.values import AccountId, Direction, Mode, Origin, Pr
 from nexus_common.runtime.ports import Desk
 from nexus_executor.domain import last_hop
 from nexus_executor.domain.figures import plain
-from nexus_executor.domain.holding import Holding
+from nexus_executor.domain.holding import Holding, Session
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, TradeState
-from nexus_executor.domain.view import Session, View
+from nexus_executor.domain.view import View
 from nexus_market.instruments import round_price
 
 

@@ -13,7 +13,6 @@ from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.guard import GuardStanding, ReleaseGuard
 from nexus_common.contracts.ids import derived, step_id, timer_id
 from nexus_common.contracts.limits import GuardSettings, RiskSettings
-from nexus_common.contracts.market import CandlesClosed
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import (
     ApproveExit,
@@ -32,7 +31,6 @@ from nexus_common.contracts.session import (
     ResumeRequested,
 )
 from nexus_common.contracts.signal import SignalRaised
-from nexus_common.contracts.trade import TradeEvent
 from nexus_common.contracts.values import AccountId, Origin, Service, UserId
 from nexus_common.runtime.ports import Desk, Turn
 from nexus_shield.domain.account_view import Account, User
@@ -67,6 +65,8 @@ class ShieldReactor:
         self._owns = owns
         self._world = World.empty(risk or RiskSettings(), self._guard, recall)
         self._marked: dict[AccountId, Marked] = {}
+        self._all: tuple[Account, ...] = ()
+        self._ours: tuple[Account, ...] = ()
         self.listens: Mapping[str, int | None] = MappingProxyType(
             {
                 "session": None,
@@ -89,11 +89,12 @@ class ShieldReactor:
 
     async def react(self, turn: Turn, batch: Heard, desk: Desk) -> None:
         for envelope in batch:
-            if isinstance(envelope.event, TradeEvent):
-                await self._note(envelope, turn, desk)
+            if envelope.stream.startswith("trade-"):
+                await self._note(envelope, desk)
         await self._release_unused(turn, desk)
         for envelope in batch:
-            await self._serve(envelope, turn, desk)
+            if envelope.stream.startswith("session-"):
+                await self._serve(envelope, turn, desk)
         await self._watch(turn, batch, desk)
         if batch:
             await self._mark_equity(turn, desk)
@@ -101,15 +102,20 @@ class ShieldReactor:
         self._world.people.forget_ended()
         self._world.market.forget_falls()
 
-    def _accounts(self) -> list[Account]:
-        return [account for account in self._world.people.in_order if self._owns(account.account)]
+    def _accounts(self) -> tuple[Account, ...]:
+        """Ours, in order; filtered anew only when a session brought another one."""
+        in_order = self._world.people.in_order
+        if in_order is not self._all:
+            self._all = in_order
+            self._ours = tuple(account for account in in_order if self._owns(account.account))
+        return self._ours
 
     async def _send(
         self, account: AccountId, command: RiskCommand, desk: Desk, cause: UUID, story: UUID | None
     ) -> None:
         await desk.handle(RISK, account, command, cause=cause, correlation=story, account=account)
 
-    async def _note(self, envelope: Envelope[Event], turn: Turn, desk: Desk) -> None:
+    async def _note(self, envelope: Envelope[Event], desk: Desk) -> None:
         """What a trade has come to, in the words of the account's risk."""
         world = self._world
         known = world.people.account_of(envelope)
@@ -122,17 +128,12 @@ class ShieldReactor:
 
     async def _release_unused(self, turn: Turn, desk: Desk) -> None:
         """Verdicts whose time ran out before anything was ordered on them."""
-        for account in self._accounts():
-            state: RiskState = await desk.state(RISK, account.account)
-            for request_id, reservation in state.reservations.items():
-                due = reservation.valid_until
-                unused = self._world.people.unused_verdict(account.account, request_id)
-                if turn.at <= due or unused is None:
-                    continue
-                verdict_id, verdict = unused
-                command = ReleaseReservation(verdict_id, request_id, "not used in time", turn.at)
+        for verdict_id, verdict in list(self._world.people.unused.items()):
+            due = verdict.valid_until
+            if turn.at > due and self._owns(verdict.account):
+                command = ReleaseReservation(verdict_id, verdict.request_id, "not used in time", turn.at)
                 cause = timer_id(f"reservation-{verdict_id}", due)
-                await self._send(account.account, command, desk, cause, verdict.correlation_id)
+                await self._send(verdict.account, command, desk, cause, verdict.correlation_id)
 
     async def _serve(self, envelope: Envelope[Event], turn: Turn, desk: Desk) -> None:
         """What a person asks for."""
@@ -210,9 +211,9 @@ class ShieldReactor:
         if until is not None and turn.at >= until:
             release = ReleaseGuard("its time is over", turn.at)
             await desk.handle(GUARD, CRYPTO, release, cause=timer_id("guard-release", until))
+        if not self._world.market.shows_fall:
+            return
         for envelope in batch:
-            if not isinstance(envelope.event, CandlesClosed):
-                continue
             fall = self._world.market.take_fall(envelope.event_id)
             if fall is not None:
                 declaration = fall.declaration(self._guard)
@@ -243,9 +244,10 @@ class ShieldReactor:
 
     async def _judge_signals(self, turn: Turn, batch: Heard, desk: Desk) -> None:
         """By account, then exits first, confidence falling, instrument: the same order in every runner."""
-        signals = sorted((e for e in batch if isinstance(e.event, SignalRaised)), key=_rank)
+        signals = [envelope for envelope in batch if isinstance(envelope.event, SignalRaised)]
         if not signals:
             return
+        signals.sort(key=_rank)
         for account in self._accounts():
             for envelope in signals:
                 signal = envelope.event

@@ -109,7 +109,7 @@ class TelegramReactor:
             reason = str(refusal)
             refused = RefuseInput(user, noted, reason, at)
             await desk.handle(SESSION, user, refused, cause=story.event_id, correlation=story.correlation_id)
-            answer = Answer(f"Not done: {reason}.")
+            answer = Answer(f"Not done: {reason}")
         for index, request in enumerate(answer.requests):
             await desk.handle(
                 request.decider,

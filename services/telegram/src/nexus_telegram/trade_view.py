@@ -10,6 +10,7 @@ from enum import StrEnum
 from nexus_common.contracts.risk import EntryApproved
 from nexus_common.contracts.trade import (
     ExitOrdered,
+    ExitReason,
     ProtectionFailed,
     ProtectionSet,
     TradeAbandoned,
@@ -119,10 +120,15 @@ def said(event: TradeEvent) -> str:
         case TradeReduced():
             return f"{event.leg}: {event.quantity} left, filled at {event.price}"
         case ExitOrdered():
-            return f"exit ordered, {event.reason}: {event.detail}"
+            return f"exit ordered, {_plain(event.reason)}: {event.detail}"
         case ProtectionFailed():
             return f"protection failed: {event.detail}"
         case TradeClosed():
-            return f"closed by {event.reason} at {event.exit_price}, net {event.net_profit}, {event.r_multiple} R"
+            result = f"net {event.net_profit}, {event.r_multiple} R"
+            return f"closed by {_plain(event.reason)} at {event.exit_price}, {result}"
         case _:
             return ""
+
+
+def _plain(reason: ExitReason) -> str:
+    return reason.replace("_", " ")

@@ -22,12 +22,6 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _finite(number: Decimal) -> Decimal:
-    if not number.is_finite():
-        raise ValueError(f"{number} is not a finite number")
-    return number
-
-
 def format_instant(moment: datetime) -> str:
     """UTC with microseconds, always of the same length."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -39,7 +33,8 @@ def format_decimal(number: Decimal) -> str:
 
 
 Instant = Annotated[datetime, AfterValidator(_utc), PlainSerializer(format_instant, return_type=str)]
-Number = Annotated[Decimal, AfterValidator(_finite), PlainSerializer(format_decimal, return_type=str)]
+# pydantic refuses NaN and infinities of a Decimal by itself, without leaving compiled code.
+Number = Annotated[Decimal, PlainSerializer(format_decimal, return_type=str)]
 Money = Number
 Price = Annotated[Number, Field(gt=0)]
 Quantity = Annotated[Number, Field(gt=0)]

@@ -24,7 +24,10 @@ log = get_logger(__name__)
 
 
 class Lockstep:
-    """The consumer loop of a service that lives in lock step with the others."""
+    """The consumer loop of a service that lives in lock step with the others.
+
+    `newest` is the global position of the last market event on record at the start.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Lockstep:
         trace: Trace,
         parts: Callable[[], Sequence[int]] = tuple,
         parts_total: int = 0,
+        newest: int = 0,
     ) -> None:
         self._reactor = reactor
         self._service: Service = reactor.service
@@ -52,6 +56,7 @@ class Lockstep:
         self._answers: dict[tuple[int, int, int, int], Token] = {}
         self._answered_parts: tuple[int, ...] = ()
         self._epoch = 0
+        self._newest = newest
 
     async def run(self) -> None:
         """Settle what was left open, then take turns until cancelled."""
@@ -85,7 +90,7 @@ class Lockstep:
         return None
 
     async def _on_token(self, token: Token) -> None:
-        if token.epoch < self._epoch or token.position < self._seat.step:
+        if token.epoch < self._epoch or token.position < self._seat.step or self._is_history(token):
             return
         self._epoch = token.epoch
         if token.position > self._seat.step:
@@ -107,6 +112,10 @@ class Lockstep:
             self._answers[token.key] = answer
         else:
             await self._pass(answer)
+
+    def _is_history(self, token: Token) -> bool:
+        """A new consumer hears old tokens too: of steps before the newest one on record when we started."""
+        return bool(token.produced) and token.produced[-1][0] < self._newest
 
     async def _take(self, token: Token, parts: tuple[int, ...]) -> Token:
         self._trace.turn(token)

@@ -105,7 +105,7 @@ class ReadModels:
 
     async def write(self, name: str, changes: Changes, before: int, after: int) -> bool:
         """Apply changes and move the checkpoint in one transaction; False when another process was first."""
-        async with self._session.connection() as connection, connection.transaction():
+        async with self._session as connection, connection.transaction():
             await connection.execute(FIRST_CHECKPOINT, (name,), prepare=True)
             moved = await connection.execute(MOVE_CHECKPOINT, (after, name, before), prepare=True)
             if moved.rowcount == 0:
@@ -116,7 +116,7 @@ class ReadModels:
     async def clear(self, projection: Projection) -> None:
         """Empty a projection's tables and put its checkpoint to the beginning, in one transaction."""
         tables = ", ".join(table.name for table in projection.tables)
-        async with self._session.connection() as connection, connection.transaction():
+        async with self._session as connection, connection.transaction():
             await connection.execute(b"DELETE FROM checkpoints WHERE name = %s", (projection.name,))
             await connection.execute(f"TRUNCATE {tables}".encode())
 

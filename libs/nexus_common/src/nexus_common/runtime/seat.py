@@ -42,9 +42,13 @@ class Seat:
         return self._step
 
     def hear(self, recorded: Recorded[Event]) -> None:
-        """An event came over the bus; repeats and what concerns others are dropped."""
+        """An event came over the bus; repeats and what concerns others are dropped.
+
+        What lies before the step was observed in its own: the bus repeats it after a loss.
+        """
         position = recorded.global_position
-        if recorded.envelope.category in self._foreign and position not in self._taken:
+        known = position < self._step or position in self._taken
+        if recorded.envelope.category in self._foreign and not known:
             self._heard[position] = recorded
 
     async def take(self, token: Token) -> Token:
@@ -75,8 +79,17 @@ class Seat:
         if self._recovering:
             # A process that died in this step may have recorded events that nobody was told of.
             self._recovering = False
+            await self._fill_gap(token.position)
             mine = await self._store.read_categories(sorted(self._own), token.position - 1)
             self._produced = [(r.global_position, r.envelope.category) for r in mine]
+
+    async def _fill_gap(self, step: int) -> None:
+        """What was recorded after recall had looked and before the first step that we take part in."""
+        after = self._observed_up_to
+        while page := await self._store.read_categories(sorted(self._foreign), after, step - 1):
+            for recorded in page:
+                self._heard[recorded.global_position] = recorded
+            after = page[-1].global_position
 
     async def _fill_holes(self, marks: Sequence[Mark]) -> None:
         missing = [

@@ -27,7 +27,7 @@ from nexus_common.runtime.fingerprint import code_fingerprint
 from nexus_common.runtime.health import Health
 from nexus_common.runtime.leases import Leases
 from nexus_common.runtime.lockstep import Lockstep
-from nexus_common.runtime.ports import Clock, Reactor
+from nexus_common.runtime.ports import Clock, EventStore, Reactor
 from nexus_common.runtime.recall import recall
 from nexus_common.runtime.relay import Relay
 from nexus_common.runtime.run_log import RunLog
@@ -38,6 +38,7 @@ from nexus_common.runtime.trace import Trace
 
 EXIT_CONFIGURATION = 2
 EXIT_DEPENDENCY = 3
+STEPS_REPEATED = 20
 PARTITIONS = {Service.CORTEX: topology.PARTITIONS}
 log = logs.get_logger(__name__)
 
@@ -66,6 +67,7 @@ class Context:
         desk = await self.desk(reactor)
         seat = Seat(reactor, desk, self.store, topology.owned_by(self.service), head)
         partitioned = self.service in PARTITIONS
+        newest = await self.store.latest("market", 1)
         loop = Lockstep(
             reactor,
             seat,
@@ -76,6 +78,7 @@ class Context:
             self.trace,
             parts=(lambda: self.leases.held) if partitioned else tuple,
             parts_total=PARTITIONS.get(self.service, 0),
+            newest=newest[0].global_position if newest else 0,
         )
         return loop.run
 
@@ -140,10 +143,20 @@ async def _connect(service: Service, settings: NexusSettings, closing: AsyncExit
     await leases.take()
     bus = await JetStreamBus.connect(settings.bus.url, name=f"{service}-{instance}")
     closing.push_async_callback(bus.close)
-    relay = Relay(store, bus, topology.owned_by(service))
+    relay = Relay(store, bus, topology.owned_by(service), lambda: handled_by_all(store))
     trace_dir = settings.runtime.trace_dir
     trace = Trace(Path(trace_dir) / f"{service}-{instance}.trace" if trace_dir else None)
     return Context(service, settings, clock, store, bus, relay, leases, trace, health, closing)
+
+
+async def handled_by_all(store: EventStore) -> int:
+    """A global position up to which every service has handled everything: some steps before the newest.
+
+    A step is over when all have handled it, so nothing older than the current one can be wanting.
+    """
+    latest = await store.latest("market", STEPS_REPEATED)
+    opening = any(recorded.event.type == "market.candles_backfilled" for recorded in latest)
+    return 0 if opening or not latest else latest[0].global_position - 1
 
 
 async def _until_stopped(stopping: asyncio.Event, *works: Callable[[], Awaitable[None]]) -> None:

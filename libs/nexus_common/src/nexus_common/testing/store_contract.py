@@ -24,6 +24,7 @@ from nexus_common.contracts.envelope import (
     Envelope,
     Recorded,
     SealedCommand,
+    chain_hash,
     open_command,
     seal_command,
 )
@@ -321,6 +322,7 @@ class StoreContract:
             assert raw.content_hash == sha256(raw.body.encode()).digest() == recorded.content_hash
             link = previous + raw.body.encode() + format_instant(NOON).encode() + raw.fingerprint.encode()
             assert raw.chain_hash == sha256(link).digest() == recorded.chain_hash
+            assert raw.chain_hash == chain_hash(previous, raw.body, NOON, raw.fingerprint)
             previous = raw.chain_hash
 
     async def test_the_heads_of_moved_streams_are_known_and_verify(self, store: Store) -> None:

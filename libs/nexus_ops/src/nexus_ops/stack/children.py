@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -171,9 +172,8 @@ def prepare_folder(folder: Path) -> Path:
     """Make a private folder; raises ConfigurationError when it cannot be written or its disk is full."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.write_bytes(b"x" * 4096)
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"x" * 4096)
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise ConfigurationError(

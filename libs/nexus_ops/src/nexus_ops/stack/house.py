@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nexus_common.contracts.values import Service
-from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.store.migrate import upgrade
+from nexus_ops.stack.children import prepare_folder
 from nexus_ops.stack.nats import EmbeddedNats
 from nexus_ops.stack.ports import LOOPBACK, free_port, wait_for_port
 from nexus_ops.stack.postgres import EmbeddedPostgres
 from nexus_ops.stack.processes import Program, Status, Supervisor
 
-RESERVE_BYTES = 200 * 1024 * 1024
 EXCHANGE = "simvenue"
 
 
@@ -78,9 +76,8 @@ class House:
             ConfigurationError: a folder, port or store cannot be used; says which, and what to do.
             DependencyMissing: the servers' programs are not installed.
         """
-        require_space(self.home)
         for folder in (self.home / "logs", self.traces, self.home / "exchange"):
-            folder.mkdir(parents=True, exist_ok=True)
+            prepare_folder(folder)
         self._exchange_port = free_port()
         exchange = self._program(EXCHANGE, self._exchange_argv())
         with ThreadPoolExecutor(2) as pool:
@@ -145,22 +142,3 @@ class House:
 
 async def _migrate(url: str) -> None:
     upgrade(url)
-
-
-def require_space(home: Path) -> None:
-    """Raises ConfigurationError when the folder cannot be written or its disk is nearly full."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        probe = home / ".probe"
-        probe.write_bytes(b"\0")
-        probe.unlink()
-        free = shutil.disk_usage(home).free
-    except OSError as error:
-        raise ConfigurationError(
-            f"the data folder {home} cannot be written ({error.strerror}): choose another with --home"
-        ) from error
-    if free < RESERVE_BYTES:
-        raise ConfigurationError(
-            f"the disk of {home} has {free // 1024**2} MB left, Nexus wants {RESERVE_BYTES // 1024**2} MB: "
-            "free some space, or choose another folder with --home"
-        )

@@ -1,4 +1,4 @@
-"""Postgres refuses to run as root; here root becomes somebody else without leaving traces on the machine.
+"""Postgres refuses root and nameless users; here they become somebody else without leaving traces.
 
 In order of preference: a user namespace that maps root to an ordinary uid (no account is made, no file
 changes owner); the uid of nobody on a folder it owns, with a copy of the binaries where it cannot reach them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from pathlib import Path
 from nexus_common.runtime.errors import DependencyMissing
 
 NOBODY = 65534
-NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+# initdb looks up the name of its user, so the uid must be one that every machine knows.
+NAMESPACE = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--")
 
 
@@ -37,16 +39,28 @@ class Identity:
 
 def identity_for(home: Path, programs: Path) -> Identity:
     """Who runs Postgres on the data below `home`."""
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and _has_a_name(os.geteuid()):
         return Identity((), programs, home)
     if shutil.which("unshare") and _reaches(NAMESPACE, programs / "postgres", home):
         return Identity(NAMESPACE, programs, home)
+    if os.geteuid() != 0:
+        raise DependencyMissing(
+            f"Postgres needs a user with a name, and uid {os.geteuid()} has none: add it to /etc/passwd"
+        )
     if not shutil.which("setpriv"):
         raise DependencyMissing(
             "Postgres does not run as root, and neither unshare nor setpriv (util-linux) is at hand: "
             "run as an ordinary user, or install util-linux"
         )
     return _as_nobody(home, programs)
+
+
+def _has_a_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _as_nobody(home: Path, programs: Path) -> Identity:

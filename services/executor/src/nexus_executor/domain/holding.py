@@ -8,8 +8,19 @@ from enum import StrEnum
 from uuid import UUID
 
 from nexus_common.contracts.order import Leg
+from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.trade import TradeProposed
-from nexus_common.contracts.values import AccountId, ClientOrderId, Direction, Symbol, TradeId, Venue
+from nexus_common.contracts.values import (
+    AccountId,
+    ClientOrderId,
+    Direction,
+    Mode,
+    Profile,
+    Symbol,
+    TradeId,
+    UserId,
+    Venue,
+)
 
 
 class Request(StrEnum):
@@ -53,3 +64,16 @@ class Holding:
     is_over: bool = False
     filled_at: datetime | None = None
     orders: dict[ClientOrderId, OrderNote] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    user: UserId
+    mode: Mode
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    spec: AccountSpec
+    user: UserId

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import assert_never
-from uuid import UUID
 
 from nexus_common.contracts import ids
 from nexus_common.contracts.decider import Decider, InvariantBroken
@@ -31,18 +28,16 @@ from nexus_common.contracts.trade import (
     ReportUnprotected,
     TightenTrail,
     TradeAbandoned,
-    TradeAdmitted,
-    TradeAlerted,
     TradeClosed,
     TradeCommand,
     TradeDeclined,
     TradeEntered,
     TradeEvent,
-    TradeProposed,
     TradeReduced,
 )
-from nexus_common.contracts.values import AccountId, Mode, Origin, TradeId, UserId
+from nexus_executor.domain.admission import answer, consider
 from nexus_executor.domain.figures import exact, levels, plain, result, split
+from nexus_executor.domain.trade_state import Phase, TradeState, evolve
 
 _ZERO = Decimal(0)
 _REASONS = {
@@ -54,58 +49,13 @@ _REASONS = {
 }
 
 
-class Phase(StrEnum):
-    NEW = "new"
-    ALERTED = "alerted"
-    PROPOSED = "proposed"
-    DECLINED = "declined"
-    ADMITTED = "admitted"  # wanted, nothing held yet
-    OPEN = "open"
-    CLOSED = "closed"
-    ABANDONED = "abandoned"
-
-
-@dataclass(frozen=True, slots=True)
-class TradeState:
-    """Entered quantities are cumulative; `remaining` is what is held now. Money in the quote currency."""
-
-    phase: Phase = Phase.NEW
-    proposed: TradeProposed | None = None
-    admitted: TradeAdmitted | None = None
-    opened_at: datetime | None = None
-    quantity: Decimal = _ZERO
-    average_price: Decimal = _ZERO
-    entry_fees: Decimal = _ZERO
-    entry_complete: bool = False
-    remaining: Decimal = _ZERO
-    exit_value: Decimal = _ZERO
-    exit_fees: Decimal = _ZERO
-    funding: Decimal = _ZERO
-    last_leg: str = ""
-    protection: ProtectionSet | None = None
-    protections: int = 0
-    exit: ExitOrdered | None = None
-
-    @property
-    def terms(self) -> TradeAdmitted:
-        if self.admitted is None:
-            raise InvariantBroken(f"a trade that is {self.phase} has no terms yet")
-        return self.admitted
-
-    @property
-    def is_held(self) -> bool:
-        return self.remaining > 0
-
-
 def decide(command: TradeCommand, state: TradeState) -> Sequence[TradeEvent]:
     match command:
         case ConsiderVerdict():
-            return (_consider(command),) if state.phase is Phase.NEW else ()
+            return (consider(command),) if state.phase is Phase.NEW else ()
         case AnswerProposal():
             return (
-                (_answer(command, state.proposed),)
-                if state.phase is Phase.PROPOSED and state.proposed
-                else ()
+                (answer(command, state.proposed),) if state.phase is Phase.PROPOSED and state.proposed else ()
             )
         case ExpireProposal():
             if state.phase is not Phase.PROPOSED or state.proposed is None:
@@ -134,113 +84,6 @@ def decide(command: TradeCommand, state: TradeState) -> Sequence[TradeEvent]:
             return (failed, *_order_exit(ExitReason.UNPROTECTED, command.detail, state))
         case _:
             assert_never(command)
-
-
-def _consider(command: ConsiderVerdict) -> TradeAlerted | TradeProposed | TradeAdmitted | TradeDeclined:
-    verdict = command.verdict
-    trade_id = TradeId(str(command.verdict_id))
-    if command.refusal is not None:
-        return TradeDeclined(trade_id=trade_id, reason=command.refusal)
-    if command.at > verdict.valid_until:
-        return TradeDeclined(trade_id=trade_id, reason=f"the verdict was valid until {verdict.valid_until}")
-    if verdict.origin is Origin.MANUAL:
-        return _admit(command, trade_id, command.account, command.user, approved_by=command.user)
-    match command.mode:
-        case Mode.PILOT:
-            return _admit(command, trade_id, command.account, command.user, approved_by="pilot")
-        case Mode.COPILOT:
-            return _propose(command, trade_id)
-        case Mode.WATCHER:
-            return TradeAlerted(
-                trade_id=trade_id,
-                account=command.account,
-                user=command.user,
-                verdict_id=command.verdict_id,
-                venue=verdict.venue,
-                symbol=verdict.symbol,
-                direction=verdict.direction,
-                strategy=verdict.strategy,
-                quantity=verdict.quantity,
-                price=verdict.price,
-                stop=verdict.stop,
-            )
-        case _:
-            assert_never(command.mode)
-
-
-def _propose(command: ConsiderVerdict, trade_id: TradeId) -> TradeProposed:
-    verdict = command.verdict
-    expires_at = command.at + timedelta(seconds=command.proposal_seconds)
-    return TradeProposed(
-        trade_id=trade_id,
-        account=command.account,
-        user=command.user,
-        verdict_id=command.verdict_id,
-        venue=verdict.venue,
-        symbol=verdict.symbol,
-        direction=verdict.direction,
-        strategy=verdict.strategy,
-        quantity=verdict.quantity,
-        price=verdict.price,
-        stop=verdict.stop,
-        atr=verdict.atr,
-        expires_at=min(expires_at, verdict.valid_until),
-        drift_limit=plain(verdict.atr * command.drift_atr),
-    )
-
-
-def _admit(
-    command: ConsiderVerdict | AnswerProposal,
-    trade_id: TradeId,
-    account: AccountId,
-    user: UserId,
-    approved_by: str,
-) -> TradeAdmitted:
-    verdict = command.verdict
-    verdict_id = UUID(trade_id)
-    return TradeAdmitted(
-        trade_id=trade_id,
-        account=account,
-        user=user,
-        verdict_id=verdict_id,
-        origin=verdict.origin,
-        venue=verdict.venue,
-        symbol=verdict.symbol,
-        direction=verdict.direction,
-        strategy=verdict.strategy,
-        timeframe=verdict.timeframe,
-        quantity=verdict.quantity,
-        leverage=verdict.leverage,
-        price=verdict.price,
-        plan=verdict.plan,
-        atr=verdict.atr,
-        equity=verdict.equity,
-        entry_order=ids.client_order_id(verdict_id, Leg.ENTRY),
-        approved_by=approved_by,
-        signal_id=verdict.request_id,
-    )
-
-
-def _answer(command: AnswerProposal, proposed: TradeProposed) -> TradeDeclined | TradeAdmitted:
-    reason = _why_not(command, proposed)
-    if reason is not None:
-        return TradeDeclined(trade_id=proposed.trade_id, reason=reason)
-    return _admit(command, proposed.trade_id, proposed.account, proposed.user, approved_by=command.by)
-
-
-def _why_not(command: AnswerProposal, proposed: TradeProposed) -> str | None:
-    if not command.approved:
-        return f"rejected by {command.by}"
-    if command.at >= proposed.expires_at:
-        return f"expired: approved after {proposed.expires_at:%H:%M:%S}"
-    if command.price is None:
-        return "no fresh price to check the drift with"
-    drift = abs(command.price - proposed.price)
-    if drift > proposed.drift_limit:
-        return (
-            f"drifted: price {command.price} is {drift} from {proposed.price}, at most {proposed.drift_limit}"
-        )
-    return command.refusal
 
 
 def _enter(command: RecordEntryFill, state: TradeState) -> Sequence[TradeEvent]:
@@ -415,50 +258,6 @@ def _abandon(command: AbandonEntry, state: TradeState) -> Sequence[TradeEvent]:
     return (entered, _closed(state, state.last_leg, _ZERO, _ZERO, command.at))
 
 
-def evolve(state: TradeState, event: TradeEvent) -> TradeState:
-    match event:
-        case TradeAlerted():
-            return replace(state, phase=Phase.ALERTED)
-        case TradeProposed():
-            return replace(state, phase=Phase.PROPOSED, proposed=event)
-        case TradeDeclined():
-            return replace(state, phase=Phase.DECLINED)
-        case TradeAdmitted():
-            return replace(state, phase=Phase.ADMITTED, admitted=event)
-        case TradeEntered():
-            return replace(
-                state,
-                phase=Phase.OPEN,
-                quantity=event.quantity,
-                average_price=event.average_price,
-                entry_fees=event.fees,
-                entry_complete=event.complete,
-                opened_at=event.opened_at,
-                remaining=state.remaining + event.quantity - state.quantity,
-            )
-        case ProtectionSet():
-            return replace(state, protection=event, protections=state.protections + 1)
-        case TradeReduced():
-            closed = state.remaining - event.quantity
-            return replace(
-                state,
-                remaining=event.quantity,
-                exit_value=state.exit_value + closed * event.price,
-                exit_fees=state.exit_fees + event.fee,
-                last_leg=event.leg,
-            )
-        case FundingNoted():
-            return replace(state, funding=state.funding + event.amount)
-        case ExitOrdered():
-            return replace(state, exit=event)
-        case ProtectionFailed():
-            return state
-        case TradeClosed():
-            return replace(state, phase=Phase.CLOSED, remaining=_ZERO)
-        case TradeAbandoned():
-            return replace(state, phase=Phase.ABANDONED)
-        case _:
-            assert_never(event)
-
-
 TRADE: Decider[TradeCommand, TradeState, TradeEvent] = Decider("trade", TradeState(), decide, evolve)
+
+__all__ = ["TRADE", "Phase", "TradeState", "decide", "evolve"]

@@ -7,7 +7,7 @@ trades in hand with their orders and the requests that have no outcome yet.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -31,7 +31,7 @@ from nexus_common.contracts.order import (
     SubmitUnknown,
 )
 from nexus_common.contracts.risk import EntryApproved
-from nexus_common.contracts.session import AccountSpec, ModeChanged, ProfileChanged, SessionOpened
+from nexus_common.contracts.session import ModeChanged, ProfileChanged, SessionOpened
 from nexus_common.contracts.trade import (
     ExitOrdered,
     ProtectionSet,
@@ -47,8 +47,6 @@ from nexus_common.contracts.trade import (
 from nexus_common.contracts.values import (
     AccountId,
     ClientOrderId,
-    Mode,
-    Profile,
     Symbol,
     TradeId,
     UserId,
@@ -56,23 +54,10 @@ from nexus_common.contracts.values import (
 )
 from nexus_executor.domain import last_hop
 from nexus_executor.domain.bars import Bars
-from nexus_executor.domain.holding import Holding, OrderNote, Request, Started
+from nexus_executor.domain.holding import Account, Holding, OrderNote, Request, Session, Started
 
 Observer = Callable[[Any, Envelope[Event]], None]
 _Counted = TradeAdmitted | TradeEntered | TradeReduced | TradeClosed | TradeAbandoned
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    user: UserId
-    mode: Mode
-    profile: Profile
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    spec: AccountSpec
-    user: UserId
 
 
 class View:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from nexus_common.contracts.account import AccountEvent, AccountOpened, BalanceC
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.limits import RiskSettings
 from nexus_common.contracts.message import Event
-from nexus_common.contracts.risk import EntryApproved
+from nexus_common.contracts.risk import EntryApproved, ReservationReleased
 from nexus_common.contracts.session import (
     AccessEvent,
     ProfileChanged,
@@ -56,11 +57,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An approved entry: the request it answered, and the story it belongs to."""
+    """An approved entry: the request it answered, the story it belongs to, and when it runs out."""
 
     account: AccountId
     request_id: UUID
     correlation_id: UUID
+    valid_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,7 @@ class AccountView:
     verdicts: dict[UUID, Verdict] = field(default_factory=dict)
     trades: dict[TradeId, TradeLink] = field(default_factory=dict)
     in_order: tuple[Account, ...] = ()
-    _verdict_ids: dict[tuple[AccountId, UUID], UUID] = field(default_factory=dict)
-    _admitted: dict[UUID, TradeId] = field(default_factory=dict)
+    unused: dict[UUID, Verdict] = field(default_factory=dict)
     _ended: list[TradeId] = field(default_factory=list)
 
     def account_of(self, envelope: Envelope[Event]) -> Account | None:
@@ -150,9 +151,12 @@ class AccountView:
     def on_verdict(self, event: EntryApproved, envelope: Envelope[Event]) -> None:
         if envelope.account is None:
             return
-        verdict = Verdict(envelope.account, event.request_id, envelope.correlation_id)
+        verdict = Verdict(envelope.account, event.request_id, envelope.correlation_id, event.valid_until)
         self.verdicts[envelope.event_id] = verdict
-        self._verdict_ids[verdict.account, verdict.request_id] = envelope.event_id
+        self.unused[envelope.event_id] = verdict
+
+    def on_release(self, event: ReservationReleased) -> None:
+        self.unused.pop(event.verdict_id, None)
 
     def on_trade(self, event: TradeEvent) -> None:
         match event:
@@ -160,7 +164,7 @@ class AccountView:
                 self.trades[event.trade_id] = TradeLink(event.account, event.verdict_id)
             case TradeAdmitted():
                 self.trades[event.trade_id] = TradeLink(event.account, event.verdict_id)
-                self._admitted[event.verdict_id] = event.trade_id
+                self.unused.pop(event.verdict_id, None)
             case TradeEntered():
                 self.trades.setdefault(event.trade_id, TradeLink(event.account, None))
             case TradeClosed():
@@ -181,23 +185,12 @@ class AccountView:
         verdict = None if verdict_id is None else self.verdicts.get(verdict_id)
         return None if verdict is None else verdict.request_id
 
-    def unused_verdict(self, account: AccountId, request_id: UUID) -> tuple[UUID, Verdict] | None:
-        """The verdict on a request, as long as no trade was admitted on it."""
-        verdict_id = self._verdict_ids.get((account, request_id))
-        if verdict_id is None or verdict_id in self._admitted:
-            return None
-        return verdict_id, self.verdicts[verdict_id]
-
     def forget_ended(self) -> None:
         """Ended trades have been noted: nothing asks for them any more."""
         for trade in self._ended:
             link = self.trades.pop(trade, None)
-            if link is None or link.verdict_id is None:
-                continue
-            self._admitted.pop(link.verdict_id, None)
-            verdict = self.verdicts.pop(link.verdict_id, None)
-            if verdict is not None:
-                self._verdict_ids.pop((verdict.account, verdict.request_id), None)
+            if link is not None and link.verdict_id is not None:
+                self.verdicts.pop(link.verdict_id, None)
         self._ended.clear()
 
 

@@ -7,9 +7,10 @@ a threshold counts only when its bar's close stands beyond that threshold too, s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from nexus_common.contracts.guard import FallEvidence, FallMeasure
 from nexus_common.contracts.limits import GuardSettings
@@ -22,8 +23,7 @@ SLOT = Timeframe.M15.duration
 Tick = tuple[datetime, Decimal]
 
 
-@dataclass(frozen=True, slots=True)
-class FallBar:
+class FallBar(NamedTuple):
     """A closed bar of the reference market."""
 
     opened: datetime
@@ -55,8 +55,7 @@ class FallReading:
     amber: FallEvidence | None
 
 
-@dataclass(frozen=True, slots=True)
-class FallWatch:
+class FallWatch(NamedTuple):
     """What is remembered of the reference market. `slot` is the start of its current 15m candle."""
 
     slot: datetime | None = None
@@ -67,17 +66,15 @@ class FallWatch:
         """With one bar more. A bar from before the last one changes nothing."""
         if self.recent and bar.opened < self.recent[-1].closed:
             return self
+        since = bar.closed - window
+        recent = (*[old for old in self.recent if old.closed >= since], bar)
         slot = slot_of(bar.opened)
-        recent = (*(old for old in self.recent if old.closed >= bar.closed - window), bar)
-        if slot == self.slot:
-            return replace(self, recent=recent)
-        return FallWatch(slot, bar.open, recent)
+        return FallWatch(slot, self.slot_open if slot == self.slot else bar.open, recent)
 
 
 def slot_of(moment: datetime) -> datetime:
     """The start of the 15m candle that a moment lies in."""
-    into_hour = timedelta(minutes=moment.minute % 15, seconds=moment.second, microseconds=moment.microsecond)
-    return moment - into_hour
+    return moment.replace(minute=moment.minute - moment.minute % 15, second=0, microsecond=0)
 
 
 def read_fall(
@@ -88,7 +85,7 @@ def read_fall(
     watch = before.after(bar, window)
     if watch is before:
         return before, None
-    highest = max(watch.slot_open, bar.high, *(old.high for old in before.recent))
+    highest = max([watch.slot_open, bar.high, *[old.high for old in before.recent]])
     if bar.low > _threshold(highest, settings.amber_percent):
         return watch, None
     amber = _first_beyond(before, watch, bar, settings.amber_percent, window)

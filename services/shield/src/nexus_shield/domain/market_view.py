@@ -140,6 +140,10 @@ class MarketView:
         self._watches[venue] = watch
         return reading
 
+    @property
+    def shows_fall(self) -> bool:
+        return bool(self._falls)
+
     def take_fall(self, event_id: UUID) -> Fall | None:
         """What the market event with this id showed of a fall; asked once."""
         return self._falls.pop(event_id, None)

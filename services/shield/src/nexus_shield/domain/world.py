@@ -16,7 +16,7 @@ from nexus_common.contracts.instrument import Instrument, InstrumentsListed
 from nexus_common.contracts.limits import GuardSettings, RiskSettings
 from nexus_common.contracts.market import CandlesBackfilled, CandlesClosed, FundingSettled
 from nexus_common.contracts.message import Event
-from nexus_common.contracts.risk import EntryApproved
+from nexus_common.contracts.risk import EntryApproved, ReservationReleased
 from nexus_common.contracts.session import AccessEvent, SessionEvent
 from nexus_common.contracts.trade import TradeEvent
 from nexus_common.contracts.values import Symbol, TradeId, UserId, Venue
@@ -59,6 +59,8 @@ class World:
             self.people.on_account(event)
         elif isinstance(event, EntryApproved):
             self.people.on_verdict(event, envelope)
+        elif isinstance(event, ReservationReleased):
+            self.people.on_release(event)
         elif isinstance(event, SessionEvent):
             self.people.on_session(event)
         elif isinstance(event, AccessEvent):

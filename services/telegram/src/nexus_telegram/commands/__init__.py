@@ -70,7 +70,9 @@ def understand(name: str, ask: Ask) -> Answer:
     try:
         return command.handle(ask)
     except Refusal as refusal:
-        raise Refusal(f"{refusal}. Usage: {command.usage}") from refusal
+        reason = str(refusal)
+        stop = "" if reason.endswith("?") else "."
+        raise Refusal(f"{reason}{stop} Usage: {command.usage}") from refusal
 
 
 _WITHOUT_SESSION: Final = frozenset({"help", "users", "grant", "revoke"})

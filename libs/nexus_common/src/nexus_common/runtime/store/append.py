@@ -9,7 +9,7 @@ import orjson
 from psycopg.errors import UniqueViolation
 
 from nexus_common.runtime.errors import WrongExpectedVersion
-from nexus_common.runtime.ports import Batch
+from nexus_common.runtime.ports import AlreadyHandled, Batch
 from nexus_common.runtime.store import append_sql, conflicts
 from nexus_common.runtime.store.rows import Row, Rows, Tail
 from nexus_common.runtime.store.session import Connection
@@ -32,43 +32,65 @@ def conflict(error: UniqueViolation, rows: Rows) -> WrongExpectedVersion:
     return WrongExpectedVersion(f"the store holds part of this batch already: {detail}")
 
 
-async def insert(connection: Connection, batch: Batch, rows: Rows) -> tuple[str, list[int]]:
+async def insert(connection: Connection, batch: Batch, rows: Rows) -> list[int] | None:
+    """Write a batch in one statement. Its new positions, or None when nothing was written."""
     statement = append_sql.append_statement(
-        lease=batch.lease is not None,
+        events=bool(rows.events),
+        commands=bool(rows.commands),
         inbox=bool(batch.inbox),
         tails=bool(rows.tails),
-        commands=bool(rows.commands),
+        lease=batch.lease is not None,
     )
-    parameters = {"events": _events_json(rows), **_gate_parameters(batch, rows)}
+    parameters = _parameters(batch, rows)
+    if rows.events:
+        parameters["events"] = _events_json(rows)
     if rows.commands:
         parameters["commands"] = _commands_json(rows)
-    if batch.inbox:
-        parameters["inbox"] = _inbox_json(batch.inbox)
     cursor = await connection.execute(statement, parameters, prepare=True)
-    answer = await cursor.fetchone()
-    assert answer is not None
-    return answer[0], answer[1] or []
+    positions = [row[0] for row in await cursor.fetchall()]
+    if not positions:
+        return None
+    return positions if rows.events else []
 
 
-async def copy(connection: Connection, batch: Batch, rows: Rows) -> tuple[str, list[int]]:
+async def copy(connection: Connection, batch: Batch, rows: Rows) -> list[int] | None:
+    """Write a large batch without inbox by COPY. Its new positions, or None when nothing was written."""
+    gate = append_sql.gate_statement(tails=bool(rows.tails), lease=batch.lease is not None)
     async with connection.transaction():
-        if batch.lease is not None or rows.tails:
-            gate = append_sql.gate_statement(lease=batch.lease is not None, tails=bool(rows.tails))
-            cursor = await connection.execute(gate, _gate_parameters(batch, rows), prepare=True)
-            answer = await cursor.fetchone()
-            if answer is None or answer[0] != append_sql.OPEN:
-                return (answer or [append_sql.MOVED])[0], []
+        await connection.execute(append_sql.SERIALISE)
+        if not await _ask(connection, gate, _parameters(batch, rows)):
+            return None
         await _copy_rows(connection, append_sql.COPY_EVENTS, append_sql.EVENT_COLUMNS, _event_rows(rows))
         if rows.commands:
             await _copy_rows(
                 connection, append_sql.COPY_COMMANDS, append_sql.COMMAND_COLUMNS, _command_rows(rows)
             )
-        cursor = await connection.execute(append_sql.LAST_POSITION, prepare=True)
-        answer = await cursor.fetchone()
-        assert answer is not None
-        last = answer[0]
+        last = await _ask(connection, append_sql.LAST_POSITION, {})
     # Nobody else could take a position while we held the writers' lock.
-    return append_sql.OPEN, list(range(last - len(rows.events) + 1, last + 1))
+    return list(range(last - len(rows.events) + 1, last + 1))
+
+
+async def refusal(connection: Connection, batch: Batch, rows: Rows) -> AlreadyHandled:
+    """Why nothing was written.
+
+    Raises:
+        LeaseLost: the lease's epoch is not the newest.
+        WrongExpectedVersion: a stream does not end where the writer believes.
+    """
+    parameters = _parameters(batch, rows)
+    if batch.lease is not None and await _ask(connection, append_sql.IS_FENCED, parameters):
+        raise conflicts.lease_lost(batch.lease)
+    if batch.inbox and await _ask(connection, append_sql.IS_HANDLED, parameters):
+        return AlreadyHandled()
+    raise conflicts.moved(rows.tails)
+
+
+async def _ask(connection: Connection, query: bytes, parameters: Mapping[str, Any]) -> Any:
+    """The one value that a query answers with."""
+    cursor = await connection.execute(query, parameters, prepare=True)
+    answer = await cursor.fetchone()
+    assert answer is not None
+    return answer[0]
 
 
 async def _copy_rows(
@@ -81,8 +103,12 @@ async def _copy_rows(
                 await copy.write_row(row)
 
 
-def _gate_parameters(batch: Batch, rows: Rows) -> dict[str, Any]:
-    parameters: dict[str, Any] = {"consumer": batch.consumer}
+def _parameters(batch: Batch, rows: Rows) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
+    if batch.inbox:
+        parameters["consumer"] = batch.consumer
+        parameters["sources"] = len(batch.inbox)
+        parameters["inbox"] = _inbox_json(batch.inbox)
     if batch.lease is not None:
         lease = batch.lease
         parameters |= {"partition": lease.partition, "holder": lease.holder, "epoch": lease.epoch}

@@ -13,8 +13,7 @@ from nexus_common.contracts.envelope import Recorded, SealedCommand
 from nexus_common.contracts.message import Event
 from nexus_common.runtime.ports import AlreadyHandled, Batch, Clock, Lease
 from nexus_common.runtime.store import append_sql
-from nexus_common.runtime.store.append import conflict, copy, insert
-from nexus_common.runtime.store.conflicts import lease_lost, moved
+from nexus_common.runtime.store.append import conflict, copy, insert, refusal
 from nexus_common.runtime.store.rows import REPEATED, Snapshot, StoredEvent, rows_of, to_recorded
 from nexus_common.runtime.store.schema import require_revision
 from nexus_common.runtime.store.session import Session
@@ -96,7 +95,7 @@ class PostgresStore:
         store = cls(url, fingerprint, clock)
         try:
             require_revision(await store._revision())
-            async with store._writer.connection():
+            async with store._writer:
                 pass
         except BaseException:
             await store.close()
@@ -111,23 +110,17 @@ class PostgresStore:
         rows = rows_of(batch, self._clock.now(), self._fingerprint)
         write = copy if len(rows.events) > BULK_FROM and not batch.inbox else insert
         try:
-            async with self._writer.connection() as connection:
-                state, positions = await write(connection, batch, rows)
+            async with self._writer as connection:
+                positions = await write(connection, batch, rows)
+                if positions is None:
+                    return await refusal(connection, batch, rows)
         except UniqueViolation as error:
             raise conflict(error, rows) from error
         except psycopg.DatabaseError as error:
-            if error.sqlstate == "NX001":
+            if error.sqlstate == append_sql.GIVEN_UP:
                 return AlreadyHandled()
             raise
-        match state:
-            case append_sql.OPEN:
-                return rows.recorded(positions)
-            case append_sql.HANDLED:
-                return AlreadyHandled()
-            case append_sql.FENCED:
-                raise lease_lost(batch.lease)
-            case _:
-                raise moved(rows.tails)
+        return rows.recorded(positions)
 
     async def read_stream(self, stream: str, after: int = 0) -> Sequence[Recorded[Event]]:
         return await self._events(READ_STREAM, (stream, after))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,12 +16,11 @@ from nexus_common.contracts.envelope import (
     Recorded,
     SealedCommand,
     category_of,
-    chain_hash,
-    content_hash,
     decode,
     encode,
 )
 from nexus_common.contracts.message import Event
+from nexus_common.contracts.values import format_instant
 from nexus_common.runtime.ports import Batch
 
 # Columns that repeat what the body says, so that they can be searched.
@@ -100,6 +100,8 @@ def rows_of(batch: Batch, recorded_at: datetime, fingerprint: str) -> Rows:
     """
     recorded_at = recorded_at.astimezone(UTC)
     rows = Rows([], [], [], recorded_at, fingerprint)
+    # `chain_hash` and `content_hash` of the contracts, with what a batch has in common spelled once.
+    suffix = (format_instant(recorded_at) + fingerprint).encode()
     ends: dict[str, tuple[int, bytes]] = {}
     for append in batch.appends:
         stream, position, previous = append.stream, append.expected_version, append.previous_hash
@@ -111,9 +113,10 @@ def rows_of(batch: Batch, recorded_at: datetime, fingerprint: str) -> Rows:
                 )
         elif position > 0:
             rows.tails.append(Tail(stream, position, previous))
-        command = append.command
-        if command is not None:
-            rows.commands.append((command, position + 1))
+        command_id = None
+        if append.command is not None:
+            command_id = append.command.command_id
+            rows.commands.append((append.command, position + 1))
         for envelope in append.envelopes:
             position += 1
             if envelope.position != position or envelope.stream != stream:
@@ -122,10 +125,9 @@ def rows_of(batch: Batch, recorded_at: datetime, fingerprint: str) -> Rows:
                     f"but is appended as {stream} {position}"
                 )
             body = encode(envelope)
-            previous = chain_hash(previous, body, recorded_at, fingerprint)
-            rows.events.append(
-                Row(envelope, body, content_hash(body), previous, command.command_id if command else None)
-            )
+            text = body.encode()
+            previous = sha256(previous + text + suffix).digest()
+            rows.events.append(Row(envelope, body, sha256(text).digest(), previous, command_id))
         ends[stream] = position, previous
     return rows
 

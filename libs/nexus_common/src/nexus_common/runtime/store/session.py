@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -62,24 +61,34 @@ class Session:
         self, query: bytes, parameters: Sequence[Any] | Mapping[str, Any] | None = None
     ) -> list[tuple[Any, ...]]:
         """Run one autocommitted statement and fetch what it returns."""
-        async with self.connection() as connection:
+        async with self as connection:
             cursor = connection.cursor(binary=True)
             await cursor.execute(query, parameters, prepare=True)
             return await cursor.fetchall() if cursor.description else []
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def __aenter__(self) -> Connection:
         """The connection, for one caller at a time.
 
-        Raises:
+        Raises (here, and for what happens with the connection):
             StoreUnavailable: it was lost, or nobody answers, or a lock was not to be had in time.
         """
-        async with self._turn:
-            try:
-                yield await self._open()
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        await self._turn.acquire()
+        try:
+            return self._connection_if_open() or await self._open()
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            self._turn.release()
+            raise _unavailable(error) from error
+        except BaseException:
+            self._turn.release()
+            raise
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
                 await self._forget_if_lost()
-                raise StoreUnavailable(f"the store does not answer: {str(error).strip()}") from error
+                raise _unavailable(error) from error
+        finally:
+            self._turn.release()
 
     async def close(self) -> None:
         async with self._turn:
@@ -87,9 +96,10 @@ class Session:
                 await self._connection.close()
                 self._connection = None
 
+    def _connection_if_open(self) -> Connection | None:
+        return None if self._connection is None or self._connection.closed else self._connection
+
     async def _open(self) -> Connection:
-        if self._connection is not None and not self._connection.closed:
-            return self._connection
         connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
         try:
             await connection.execute(CONFIGURE)
@@ -116,3 +126,7 @@ async def _require_durability(connection: Connection) -> None:
             f"Postgres runs with {', '.join(off)} off: a crash could lose committed orders. "
             "Switch it on in the server's configuration"
         )
+
+
+def _unavailable(error: psycopg.Error) -> StoreUnavailable:
+    return StoreUnavailable(f"the store does not answer: {str(error).strip()}")

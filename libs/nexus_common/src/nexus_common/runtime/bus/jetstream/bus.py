@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.bus.jetstream.link import NOT_FOUND, ApiError, Link
 from nexus_common.runtime.bus.jetstream.publisher import Publisher
-from nexus_common.runtime.bus.jetstream.puller import Puller, Receipt
+from nexus_common.runtime.bus.jetstream.puller import Floor, Puller, Receipt
 from nexus_common.runtime.bus.transport import Message, Parked, parked_from, parked_headers
 from nexus_common.runtime.ports import Delivery
 
@@ -20,6 +20,7 @@ class JetStreamBus:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._publisher = Publisher(link)
+        self._floors: dict[str, Floor] = {}
 
     @classmethod
     async def connect(
@@ -46,11 +47,13 @@ class JetStreamBus:
 
     async def deliveries(self, durable: str, subjects: Sequence[str]) -> AsyncIterator[Delivery]:
         """Messages behind the last acknowledged one of this durable name, for ever."""
-        puller = Puller(self._link, durable, subjects)
+        puller = Puller(self._link, durable, subjects, self._floors.get(durable))
         try:
             while True:
                 yield await puller.next()
         finally:
+            # The server may still be busy with our last acknowledgements when we ask it where we stand.
+            self._floors[durable] = puller.floor
             await puller.close()
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:

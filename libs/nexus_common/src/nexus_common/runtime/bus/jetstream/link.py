@@ -244,7 +244,7 @@ class Link:
 
     async def _on_error(self, error: Exception) -> None:
         self._problem = str(error) or type(error).__name__
-        if isinstance(error, nats.errors.AuthorizationError):
+        if "Authorization" in self._problem:
             self._refused.set()
         log.debug("nats client", reason=self._problem)
 

@@ -44,26 +44,33 @@ class Receipt:
     reply: str
 
 
+Floor = tuple[str, int]
+"""When the stream was made, and the sequence up to which all of it that concerns us is acknowledged."""
+
+
 class Puller:
     """Reads EVENTS for one durable name."""
 
-    def __init__(self, link: Link, durable: str, subjects: Sequence[str]) -> None:
+    def __init__(self, link: Link, durable: str, subjects: Sequence[str], floor: Floor | None = None) -> None:
         self.durable = durable
         self._link = link
         self._subjects = list(subjects)
         self._generation = 0
         self._number = -1
         self._broken = True
-        self._created = ""
         self._subscription: Subscription | None = None
         self._inbox = ""
         self._queue: deque[Delivery] = deque()
         self._requested = 0
         self._handed_out: dict[int, None] = {}
-        self._floor = 0
+        self._created, self._floor = floor or ("", 0)
         self._heard_at = self._moved_at = self._looked_at = 0.0
         self._was_waiting = False
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def floor(self) -> Floor:
+        return self._created, self._floor
 
     async def next(self) -> Delivery:
         """The next message; waits as long as it takes."""
