@@ -37,7 +37,7 @@ from nexus_common.runtime.seat import Seat
 from nexus_common.runtime.store.memory import MemoryStore
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.handlers import ExecutorReactor
-from nexus_executor.venues.broker import Broker, Refused, Unknown
+from nexus_executor.venues.broker import Broker, Capabilities, Refused, Unknown, VenueDown
 from nexus_executor.venues.paper import LocalGateway, PaperBroker
 from nexus_market.exchange import Exchange, ExchangeSettings, Ohlcv
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
@@ -85,8 +85,9 @@ class MortalBroker:
         kills: Kills,
         refuse: Callable[[Any], Refused | None],
         lose: Callable[[str], str | None],
+        capabilities: Capabilities | None,
     ) -> None:
-        self.capabilities = inner.capabilities
+        self.capabilities = capabilities or inner.capabilities
         self._inner = inner
         self._kills = kills
         self._refuse = refuse
@@ -98,6 +99,8 @@ class MortalBroker:
         async def mortal(*args: Any) -> Any:
             self._kills.point()
             lost = self._lose(name)
+            if lost == "down":
+                raise VenueDown("no answer")
             if lost == "request":
                 return Unknown("time-out before it arrived")
             refused = self._refuse(args[0]) if name == "submit" else None
@@ -136,7 +139,9 @@ class World:
         rules: ExecutionRules | None = None,
         settings: ExchangeSettings | None = None,
         venue: Venue = Venue.BINANCE,
+        capabilities: Capabilities | None = None,
     ) -> None:
+        self._capabilities = capabilities
         self.store = MemoryStore()
         self.kills = Kills(kill_at)
         self.exchange = Exchange(
@@ -144,7 +149,7 @@ class World:
             settings or ExchangeSettings(slippage_bps=Decimal(0), slippage_ticks=0),
         )
         self.refuse: Callable[[Any], Refused | None] = lambda order: None
-        # Whether the "request" or the "answer" of a call is lost on the way.
+        # Whether the "request" or the "answer" of a call is lost on the way, or the venue is "down".
         self.lose: Callable[[str], str | None] = lambda call: None
         self.deaths = 0
         self.at = NOON
@@ -175,7 +180,11 @@ class World:
         def broker(spec: AccountSpec) -> Any:
             paper = PaperBroker(spec.account, LocalGateway(self.exchange), epoch=1 + self.deaths)
             return MortalBroker(
-                paper, self.kills, lambda order: self.refuse(order), lambda call: self.lose(call)
+                paper,
+                self.kills,
+                lambda order: self.refuse(order),
+                lambda call: self.lose(call),
+                self._capabilities,
             )
 
         self.reactor = ExecutorReactor(broker, self._rules)
@@ -204,6 +213,11 @@ class World:
                 return
             except Killed:
                 continue
+
+    async def reconcile(self) -> None:
+        self.desk.begin([])
+        await self.reactor.reconcile(self.at, self.desk)
+        await self.desk.commit()
 
     # -- the rest of the system ---------------------------------------------------------------------
 

@@ -88,12 +88,13 @@ def test_the_breaker_stops_signals_only(make):
     assert failures(tripped, command=make.assess(request=by_hand(make))) == []
 
 
-@pytest.mark.parametrize("block", ["black_swan", "amber"])
-def test_the_sentinel_blocks_crypto_longs(make, block):
+@pytest.mark.parametrize(("block", "by_hand_too"), [("black_swan", True), ("amber", False)])
+def test_the_sentinel_blocks_crypto_longs(make, block, by_hand_too):
     until = make.NOON + MINUTE
     guard = GuardStanding(**{f"{block}_until": until})
     assert failures(command=make.assess(guard=guard)) == [block]
-    assert failures(command=make.assess(guard=guard, request=by_hand(make))) == [block]
+    expected = [block] if by_hand_too else []
+    assert failures(command=make.assess(guard=guard, request=by_hand(make))) == expected
     short = make.request(direction=Direction.SHORT)
     assert failures(command=make.assess(guard=guard, request=short)) == []
     stock = make.request(venue=Venue.ALPACA)
@@ -352,3 +353,10 @@ def test_kelly_reduces_once_thirty_trades_say_so(make):
     assert failures(*history, command=make.assess(settings=settings)) == ["size"]
     assert failures(*history[:29], command=make.assess(settings=settings)) == []
     assert failures(*history, command=make.assess()) == []
+
+
+def test_a_stop_as_wide_as_allowed_is_not_rounded_beyond_it(make):
+    price = D("99.999")
+    plan = make.request().plan.model_copy(update={"stop_distance": D("0.05") * price})
+    request = by_hand(make, price=price, plan=plan)
+    assert failures(command=make.assess(request=request)) == []

@@ -25,8 +25,14 @@ from nexus_telegram import bootstrap as telegram
 
 
 def settings_for(environment: Mapping[str, str]) -> NexusSettings:
-    """The settings that services started with these variables will see; raises ConfigurationError."""
-    return load(environment={**os.environ, **environment})
+    """The settings that services started with these variables will see.
+
+    Raises:
+        ConfigurationError: a key or value is wrong, or no such strategy or parameter exists.
+    """
+    settings = load(environment={**os.environ, **environment})
+    cortex.reactor(settings)
+    return settings
 
 
 def settings_of_home(home: Path) -> NexusSettings:
@@ -43,7 +49,7 @@ class LocalHouse:
     """All six services and the exchange in this process: same deciders, same ring, memory in place of servers."""
 
     def __init__(self, settings: NexusSettings, market: Market) -> None:
-        self.store = MemoryStore()
+        self.store = MemoryStore(lazy=True)
         instruments = ingest.instruments_of(market)
         self._exchanges = {
             venue: Exchange([each for each in instruments if each.venue is venue])

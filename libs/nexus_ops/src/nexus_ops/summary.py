@@ -53,6 +53,7 @@ class Counter:
         self._hash = DecisionsHash()
         self._open: dict[str, Direction] = {}
         self._candle_at: dict[datetime, datetime] = {}
+        self._entries: set[str] = set()
         self._latencies: list[float] = []
 
     def add(self, recorded: Recorded[Event]) -> None:
@@ -73,7 +74,9 @@ class Counter:
                 total.verdicts_refused += 1
             case order.OrderIntentRecorded():
                 total.orders += 1
-            case order.SubmitStarted():
+                if event.leg is order.Leg.ENTRY:
+                    self._entries.add(event.client_order_id)
+            case order.SubmitStarted() if event.client_order_id in self._entries:
                 self._time(recorded)
             case order.OrderFilled():
                 total.fills += 1
@@ -102,7 +105,7 @@ class Counter:
                 pass
 
     def _time(self, recorded: Recorded[Event]) -> None:
-        """From the candle's commit to the commit behind which its order leaves."""
+        """From the candle's commit to the commit behind which the entry order leaves."""
         closed = self._candle_at.get(recorded.envelope.occurred_at)
         if closed is not None:
             self._latencies.append((recorded.recorded_at - closed).total_seconds() * 1_000)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.service import Context, Work
 from nexus_common.runtime.settings import NexusSettings
+from nexus_scheduler.domain.cron import BadCron
 from nexus_scheduler.handlers import SchedulerReactor
 
 
 def reactor(settings: NexusSettings) -> SchedulerReactor:
-    """Scheduler as the settings want it; also for backtests and replays, which have no bus."""
-    return SchedulerReactor(settings.scheduler.daily_summary_cron, settings.scheduler.tasks_max)
+    """Scheduler as the settings want it; raises ConfigurationError for a cron line that cannot be read."""
+    try:
+        return SchedulerReactor(settings.scheduler.daily_summary_cron, settings.scheduler.tasks_max)
+    except BadCron as error:
+        raise ConfigurationError(f"NEXUS__SCHEDULER__DAILY_SUMMARY_CRON: {error}") from error
 
 
 async def build(context: Context) -> Work:

@@ -137,7 +137,7 @@ class Lockstep:
             try:
                 await self._relay.publish(recorded, [(subject, answer.to_bytes(), {}, "")])
             except BusUnavailable as error:
-                log.warning("bus does not answer", reason=str(error), token=name)
+                log.warning("bus does not answer", reason=str(error), turn=name)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             return

@@ -91,7 +91,13 @@ def run(service: Service, build: Build) -> None:
     """The entry point of a service's process; never returns."""
     try:
         settings = load()
-        logs.configure(service.value, str(settings.runtime.instance), settings.runtime.log_level)
+        logs.configure(
+            service.value,
+            str(settings.runtime.instance),
+            settings.runtime.log_level,
+            repeat_seconds=settings.runtime.log_repeat_seconds,
+            secrets=settings.secret_values(),
+        )
         uvloop.run(_serve(service, settings, build))
     except ConfigurationError as error:
         _leave(service, error, EXIT_CONFIGURATION)

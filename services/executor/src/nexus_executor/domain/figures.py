@@ -19,6 +19,8 @@ _RATIO = Decimal("0.00000001")
 
 def plain(number: Decimal) -> Decimal:
     """One spelling of a number, the one it still has when it was stored and read again."""
+    if not number:
+        return _ZERO  # Also for the zero with a minus that a short's sign makes.
     short = number.normalize()
     return short.quantize(_ONE) if short.as_tuple().exponent > 0 else short  # type: ignore[operator]
 

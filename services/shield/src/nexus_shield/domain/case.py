@@ -59,19 +59,26 @@ def open_case(request: EntryRequest, context: EntryContext, state: RiskState, at
 def final_plan(request: EntryRequest, context: EntryContext) -> ExitPlan | None:
     """The plan as it will be traded: stretched by the profile, its stop a whole number of ticks away.
 
-    A person's own stop is not stretched.
+    A person's own stop is not stretched. Rounding goes outward, but not past the widest stop that is allowed.
     """
     if request.plan is None or context.instrument is None:
         return None
     scale = ONE if request.origin is Origin.MANUAL else PROFILES[context.profile].stop_scale
     plan = request.plan
     return ExitPlan(
-        stop_distance=ceil_to_tick(plan.stop_distance * scale, context.instrument.tick_size),
+        stop_distance=_stop_distance(plan.stop_distance * scale, request.price, context),
         target_distance=plan.target_distance * scale,
         trail_distance=plan.trail_distance,
         trail_after_r=plan.trail_after_r,
         time_stop_bars=plan.time_stop_bars,
     )
+
+
+def _stop_distance(wanted: Decimal, price: Decimal | None, context: EntryContext) -> Decimal:
+    tick = context.instrument.tick_size if context.instrument is not None else ONE
+    outward = ceil_to_tick(wanted, tick)
+    widest = wanted if price is None else price * context.settings.max_stop_fraction
+    return outward - tick if wanted <= widest < outward else outward
 
 
 def _size(

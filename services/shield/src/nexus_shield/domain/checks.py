@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from nexus_common.contracts.risk import Check
-from nexus_common.contracts.values import Direction, format_instant
+from nexus_common.contracts.values import Direction, Origin, format_instant
 from nexus_shield.domain import exposure
 from nexus_shield.domain.case import Case, Outcome, Rule, signals_only
 from nexus_shield.domain.sizing import round_trip_cost
@@ -49,6 +49,9 @@ def black_swan(case: Case) -> Outcome:
 
 
 def amber(case: Case) -> Outcome:
+    """Half a black swan holds back strategies; a person may still decide for himself."""
+    if case.request.origin is Origin.MANUAL:
+        return True, "amber does not bind orders by hand"
     return _longs_free(case, "amber", case.context.guard.amber_until)
 
 

@@ -74,11 +74,14 @@ def request_by_hand(
 def plan_by_hand(
     price: Decimal, stop_fraction: Decimal | None, atr: Decimal | None, settings: RiskSettings
 ) -> ExitPlan | None:
-    """Stop, target and trail by ATR (2, 4, 1.5); with a stop of one's own the others keep their proportions to it."""
+    """Stop, target and trail by ATR (2, 4, 1.5); with a stop of one's own the others keep their proportions to it.
+
+    Who names no stop leaves it to us: then it is never wider than what is allowed.
+    """
     if stop_fraction:
         unit = price * stop_fraction / settings.manual_stop_atr
     elif atr is not None:
-        unit = atr
+        unit = min(atr, price * settings.max_stop_fraction / settings.manual_stop_atr)
     else:
         return None
     return ExitPlan(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from psycopg.errors import UniqueViolation
 from nexus_common.runtime.errors import WrongExpectedVersion
 from nexus_common.runtime.ports import AlreadyHandled, Batch
 from nexus_common.runtime.store import append_sql, conflicts
-from nexus_common.runtime.store.rows import Row, Rows, Tail
+from nexus_common.runtime.store.rows import Row, Rows, Tail, sealed
 from nexus_common.runtime.store.session import Connection
 
 COPY_ROWS_MAX = 200
@@ -33,7 +34,11 @@ def conflict(error: UniqueViolation, rows: Rows) -> WrongExpectedVersion:
 
 
 async def insert(connection: Connection, batch: Batch, rows: Rows) -> list[int] | None:
-    """Write a batch in one statement. Its new positions, or None when nothing was written."""
+    """Write a batch in one statement. Its new positions, or None when nothing was written.
+
+    Like `copy` it fills in the events of `rows`.
+    """
+    rows.events.extend(sealed(batch, rows))
     statement = append_sql.append_statement(
         events=bool(rows.events),
         commands=bool(rows.commands),
@@ -54,17 +59,19 @@ async def insert(connection: Connection, batch: Batch, rows: Rows) -> list[int] 
 
 
 async def copy(connection: Connection, batch: Batch, rows: Rows) -> list[int] | None:
-    """Write a large batch without inbox by COPY. Its new positions, or None when nothing was written."""
+    """Write a large batch without inbox by COPY. Its new positions, or None when nothing was written.
+
+    Events are encoded as they are sent, while the server stores those before them.
+    """
     gate = append_sql.gate_statement(tails=bool(rows.tails), lease=batch.lease is not None)
     async with connection.transaction():
         await connection.execute(append_sql.SERIALISE)
         if not await _ask(connection, gate, _parameters(batch, rows)):
             return None
-        await _copy_rows(connection, append_sql.COPY_EVENTS, append_sql.EVENT_COLUMNS, _event_rows(rows))
-        if rows.commands:
-            await _copy_rows(
-                connection, append_sql.COPY_COMMANDS, append_sql.COMMAND_COLUMNS, _command_rows(rows)
-            )
+        events = _noted(sealed(batch, rows), rows)
+        await _copy_rows(connection, append_sql.COPY_EVENTS, append_sql.EVENT_COLUMNS, events)
+        commands = iter(_command_rows(rows))
+        await _copy_rows(connection, append_sql.COPY_COMMANDS, append_sql.COMMAND_COLUMNS, commands)
         last = await _ask(connection, append_sql.LAST_POSITION, {})
     # Nobody else could take a position while we held the writers' lock.
     return list(range(last - len(rows.events) + 1, last + 1))
@@ -94,13 +101,21 @@ async def _ask(connection: Connection, query: bytes, parameters: Mapping[str, An
 
 
 async def _copy_rows(
-    connection: Connection, statement: bytes, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]
+    connection: Connection, statement: bytes, columns: Mapping[str, str], values: Iterator[tuple[Any, ...]]
 ) -> None:
-    for start in range(0, len(rows), COPY_ROWS_MAX):
-        async with connection.cursor().copy(statement) as copy:
-            copy.set_types(list(columns.values()))
-            for row in rows[start : start + COPY_ROWS_MAX]:
-                await copy.write_row(row)
+    while (first := next(values, None)) is not None:
+        async with connection.cursor().copy(statement) as copying:
+            copying.set_types(list(columns.values()))
+            await copying.write_row(first)
+            for row in islice(values, COPY_ROWS_MAX - 1):
+                await copying.write_row(row)
+
+
+def _noted(events: Iterable[Row], rows: Rows) -> Iterator[tuple[Any, ...]]:
+    """The values of events, each kept in `rows` on its way."""
+    for row in events:
+        rows.events.append(row)
+        yield _event_row(row, rows)
 
 
 def _parameters(batch: Batch, rows: Rows) -> dict[str, Any]:
@@ -117,12 +132,8 @@ def _parameters(batch: Batch, rows: Rows) -> dict[str, Any]:
     return parameters
 
 
-def _event_rows(rows: Rows) -> list[tuple[Any, ...]]:
-    """Values in the order of `EVENT_COLUMNS`."""
-    return [_event_row(row, rows) for row in rows.events]
-
-
 def _event_row(row: Row, rows: Rows) -> tuple[Any, ...]:
+    """Values in the order of `EVENT_COLUMNS`."""
     envelope = row.envelope
     return (
         envelope.stream,
@@ -152,7 +163,7 @@ def _command_rows(rows: Rows) -> list[tuple[Any, ...]]:
 
 
 def _events_json(rows: Rows) -> str:
-    return _records(append_sql.EVENT_COLUMNS, _event_rows(rows))
+    return _records(append_sql.EVENT_COLUMNS, (_event_row(row, rows) for row in rows.events))
 
 
 def _commands_json(rows: Rows) -> str:

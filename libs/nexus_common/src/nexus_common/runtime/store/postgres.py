@@ -9,12 +9,12 @@ from uuid import UUID
 import psycopg
 from psycopg.errors import UniqueViolation
 
-from nexus_common.contracts.envelope import Recorded, SealedCommand
+from nexus_common.contracts.envelope import Recorded, SealedCommand, decode
 from nexus_common.contracts.message import Event
 from nexus_common.runtime.ports import AlreadyHandled, Batch, Clock, Lease
 from nexus_common.runtime.store import append_sql
 from nexus_common.runtime.store.append import conflict, copy, insert, refusal
-from nexus_common.runtime.store.rows import REPEATED, Snapshot, StoredEvent, rows_of, to_recorded
+from nexus_common.runtime.store.rows import Snapshot, StoredEvent, outline
 from nexus_common.runtime.store.schema import require_revision
 from nexus_common.runtime.store.session import Session
 
@@ -22,8 +22,7 @@ from nexus_common.runtime.store.session import Session
 BULK_FROM = 50
 LAST_POSSIBLE = 2**63 - 1
 
-_FIELDS = "position, stream, stream_position, recorded_at, fingerprint, body, content_hash, chain_hash"
-_EVENT = f"SELECT {_FIELDS} FROM events"  # noqa: S608 - made of constants, like all below
+_EVENT = "SELECT body, position, recorded_at, fingerprint, chain_hash FROM events"
 READ_STREAM = f"{_EVENT} WHERE stream = %s AND stream_position > %s ORDER BY stream_position".encode()
 READ_ALL = f"{_EVENT} WHERE position > %s AND position <= %s ORDER BY position LIMIT %s".encode()
 # Each category's next events come from its index; so the plan does not depend on how categories are mixed.
@@ -33,8 +32,11 @@ _NEXT_OF_CATEGORIES = """
         WHERE category = c.category AND position > %s AND position <= %s ORDER BY position LIMIT %s) AS next
     ORDER BY next.position LIMIT %s"""
 READ_CATEGORIES = f"{_EVENT} WHERE position IN ({_NEXT_OF_CATEGORIES}) ORDER BY position".encode()
-_RAW = f"SELECT {_FIELDS}, {', '.join(REPEATED)} FROM events"  # noqa: S608
-READ_RAW = f"{_RAW} WHERE position > %s ORDER BY position LIMIT %s".encode()
+READ_RAW = b"""
+SELECT position, stream, stream_position, recorded_at, fingerprint, body, content_hash, chain_hash, category, type,
+    event_id::text, account, causation::text, correlation::text, occurred_at
+FROM events WHERE position > %s ORDER BY position LIMIT %s
+"""
 READ_POSITIONS = f"{_EVENT} WHERE position = ANY(%s::bigint[]) ORDER BY position".encode()
 LATEST = f"{_EVENT} WHERE category = %s ORDER BY position DESC LIMIT %s".encode()
 FIND = f"{_EVENT} WHERE event_id = %s".encode()
@@ -107,8 +109,9 @@ class PostgresStore:
         await self._reader.close()
 
     async def append(self, batch: Batch) -> Sequence[Recorded[Event]] | AlreadyHandled:
-        rows = rows_of(batch, self._clock.now(), self._fingerprint)
-        write = copy if len(rows.events) > BULK_FROM and not batch.inbox else insert
+        rows = outline(batch, self._clock.now(), self._fingerprint)
+        count = sum(len(append.envelopes) for append in batch.appends)
+        write = copy if count > BULK_FROM and not batch.inbox else insert
         try:
             async with self._writer as connection:
                 positions = await write(connection, batch, rows)
@@ -150,9 +153,7 @@ class PostgresStore:
 
     async def read_raw(self, after: int = 0, limit: int = 1_000) -> Sequence[StoredEvent]:
         """Events behind a global position as they lie there, tampered with or not."""
-        rows = await self._reader.rows(READ_RAW, (after, limit))
-        fields = len(StoredEvent._fields) - 1
-        return [StoredEvent._make((*row[:fields], row[fields:])) for row in rows]
+        return [StoredEvent._make(row) for row in await self._reader.rows(READ_RAW, (after, limit))]
 
     async def commands(self, after: int = 0, limit: int = 1_000) -> Sequence[tuple[int, SealedCommand]]:
         rows = await self._reader.rows(COMMANDS, (after, limit))
@@ -201,7 +202,7 @@ class PostgresStore:
         await self._reader.rows(b"TRUNCATE snapshots")
 
     async def _events(self, query: bytes, parameters: Sequence[Any]) -> list[Recorded[Event]]:
-        return [to_recorded(StoredEvent(*row)) for row in await self._reader.rows(query, parameters)]
+        return [Recorded(decode(row[0]), *row) for row in await self._reader.rows(query, parameters)]
 
     async def _revision(self) -> str | None:
         if (await self._reader.rows(b"SELECT to_regclass('alembic_version')"))[0][0] is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -16,21 +16,17 @@ from nexus_common.contracts.envelope import (
     Recorded,
     SealedCommand,
     category_of,
-    decode,
     encode,
 )
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import format_instant
 from nexus_common.runtime.ports import Batch
 
-# Columns that repeat what the body says, so that they can be searched.
-REPEATED = ("category", "type", "event_id", "account", "causation", "correlation", "occurred_at")
-
 
 class StoredEvent(NamedTuple):
     """An event exactly as it lies in the store, decoded by nobody; what is verified and exported.
 
-    `columns` has the values of `REPEATED`, where a store keeps such columns.
+    From `category` on these are the columns that repeat what the body says, so that it can be searched.
     """
 
     position: int
@@ -41,7 +37,13 @@ class StoredEvent(NamedTuple):
     body: str
     content_hash: bytes
     chain_hash: bytes
-    columns: tuple[Any, ...] = ()
+    category: str
+    type: str
+    event_id: str
+    account: str | None
+    causation: str
+    correlation: str
+    occurred_at: datetime
 
 
 class Snapshot(NamedTuple):
@@ -90,88 +92,90 @@ class Rows:
 
 
 def rows_of(batch: Batch, recorded_at: datetime, fingerprint: str) -> Rows:
-    """Encode, hash and chain a batch.
+    """Encode, hash and chain a batch; raises ValueError like `outline`."""
+    rows = outline(batch, recorded_at, fingerprint)
+    rows.events.extend(sealed(batch, rows))
+    return rows
 
-    A stream may be appended to twice in one batch; the second part is chained to the first, and only the
-    first says where the stream is believed to end.
+
+def outline(batch: Batch, recorded_at: datetime, fingerprint: str) -> Rows:
+    """A batch without its events: these follow from `sealed`, one by one.
+
+    A stream may be appended to twice in one batch; only the first part says where the stream is believed to end.
 
     Raises:
         ValueError: an envelope's stream or position is not the one it is appended at.
     """
-    recorded_at = recorded_at.astimezone(UTC)
-    rows = Rows([], [], [], recorded_at, fingerprint)
-    # `chain_hash` and `content_hash` of the contracts, with what a batch has in common spelled once.
-    suffix = (format_instant(recorded_at) + fingerprint).encode()
-    ends: dict[str, tuple[int, bytes]] = {}
+    rows = Rows([], [], [], recorded_at.astimezone(UTC), fingerprint)
+    ends: dict[str, int] = {}
     for append in batch.appends:
-        stream, position, previous = append.stream, append.expected_version, append.previous_hash
-        if stream in ends:
-            known, previous = ends[stream]
-            if known != position:
-                raise ValueError(
-                    f"{stream}: a batch goes on at position {position}, its first part ends at {known}"
-                )
-        elif position > 0:
-            rows.tails.append(Tail(stream, position, previous))
-        command_id = None
+        stream, start = append.stream, append.expected_version
+        if ends.get(stream, start) != start:
+            raise ValueError(
+                f"{stream}: a batch goes on at position {start}, its first part ends at {ends[stream]}"
+            )
+        if stream not in ends and start > 0:
+            rows.tails.append(Tail(stream, start, append.previous_hash))
         if append.command is not None:
-            command_id = append.command.command_id
-            rows.commands.append((append.command, position + 1))
-        for envelope in append.envelopes:
-            position += 1
+            rows.commands.append((append.command, start + 1))
+        for position, envelope in enumerate(append.envelopes, start=start + 1):
             if envelope.position != position or envelope.stream != stream:
                 raise ValueError(
                     f"event {envelope.event_id} says {envelope.stream} {envelope.position}, "
                     f"but is appended as {stream} {position}"
                 )
-            body = encode(envelope)
-            text = body.encode()
-            previous = sha256(previous + text + suffix).digest()
-            rows.events.append(Row(envelope, body, sha256(text).digest(), previous, command_id))
-        ends[stream] = position, previous
+        ends[stream] = start + len(append.envelopes)
     return rows
 
 
-def to_recorded(stored: StoredEvent) -> Recorded[Event]:
-    """Decode a stored event."""
-    return Recorded(
-        decode(stored.body),
-        stored.body,
-        stored.position,
-        stored.recorded_at,
-        stored.fingerprint,
-        stored.chain_hash,
-    )
+def sealed(batch: Batch, rows: Rows) -> Iterator[Row]:
+    """The events of a batch, each encoded, hashed and chained when it is asked for."""
+    # `content_hash` and `chain_hash` of the contracts, with what the batch has in common spelled once.
+    suffix = (format_instant(rows.recorded_at) + rows.fingerprint).encode()
+    chained: dict[str, bytes] = {}
+    for append in batch.appends:
+        previous = chained.get(append.stream, append.previous_hash)
+        command_id = append.command.command_id if append.command else None
+        for envelope in append.envelopes:
+            body = encode(envelope)
+            text = body.encode()
+            previous = sha256(previous + text + suffix).digest()
+            yield Row(envelope, body, sha256(text).digest(), previous, command_id)
+        chained[append.stream] = previous
 
 
 def to_stored(recorded: Recorded[Event]) -> StoredEvent:
     """The raw form of an event that was written with these very hashes."""
+    envelope = recorded.envelope
     return StoredEvent(
         recorded.global_position,
-        recorded.envelope.stream,
-        recorded.envelope.position,
+        envelope.stream,
+        envelope.position,
         recorded.recorded_at,
         recorded.fingerprint,
         recorded.body,
         recorded.content_hash,
         recorded.chain_hash,
+        envelope.category,
+        envelope.event.type,
+        str(envelope.event_id),
+        envelope.account,
+        str(envelope.causation_id),
+        str(envelope.correlation_id),
+        envelope.occurred_at,
     )
 
 
 def misfiled(stored: StoredEvent) -> Sequence[str]:
     """The columns that say something else than the body, which is the truth."""
-    if not stored.columns:
-        return ()
     fields = orjson.loads(stored.body)
-    truth = (
-        category_of(fields["stream"]),
-        fields["type"],
-        UUID(fields["id"]),
-        fields["account"],
-        UUID(fields["causation"]),
-        UUID(fields["correlation"]),
-        datetime.fromisoformat(fields["occurred_at"]),
+    compared = (
+        ("category", stored.category, category_of(fields["stream"])),
+        ("type", stored.type, fields["type"]),
+        ("event_id", stored.event_id, fields["id"]),
+        ("account", stored.account, fields["account"]),
+        ("causation", stored.causation, fields["causation"]),
+        ("correlation", stored.correlation, fields["correlation"]),
+        ("occurred_at", stored.occurred_at, datetime.fromisoformat(fields["occurred_at"])),
     )
-    return [
-        name for name, value, right in zip(REPEATED, stored.columns, truth, strict=True) if value != right
-    ]
+    return [name for name, column, truth in compared if column != truth]

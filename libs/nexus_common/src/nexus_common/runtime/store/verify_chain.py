@@ -47,18 +47,21 @@ class Finding(NamedTuple):
 class _Tail:
     """A stream as far as it was read. `hashes` holds the chain hash of every event so far, 32 bytes each."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: str) -> None:
+        self.spelled = json.dumps(stream, ensure_ascii=False)
+        self.position = 0
         self.hashes = bytearray()
         self.stored = GENESIS
         self.computed = GENESIS
-        self.linked = True
-
-    @property
-    def position(self) -> int:
-        return len(self.hashes) // HASH_BYTES
 
     def hash_at(self, position: int) -> bytes:
         return bytes(self.hashes[(position - 1) * HASH_BYTES : position * HASH_BYTES])
+
+    def advance(self, position: int, stored: bytes, computed: bytes) -> None:
+        """Go on to an event, over a gap if there is one."""
+        self.hashes += bytes(HASH_BYTES * (position - self.position - 1))
+        self.hashes += stored if len(stored) == HASH_BYTES else bytes(HASH_BYTES)
+        self.position, self.stored, self.computed = position, stored, computed
 
 
 class Verifier:
@@ -91,7 +94,7 @@ class Verifier:
         text = body.encode("utf-8", "surrogatepass")
         intact = hashlib.sha256(text).digest() == content_hash
         # An intact body knows its place; the columns beside it are only believed where it does not.
-        place = _place_in(body, stream, stream_position) if intact else (stream, stream_position)
+        place = self._place_in(body, stream, stream_position) if intact else (stream, stream_position)
         if place != (stream, stream_position):
             self.find(*place, f"is filed as {stream} position {stream_position}")
             stream, stream_position = place
@@ -150,46 +153,46 @@ class Verifier:
             )
         self.last_position, self._last_place = position, f"{stream} position {stream_position}"
 
+    def _tail(self, stream: str) -> _Tail:
+        tail = self._tails.get(stream)
+        if tail is None:
+            tail = self._tails[stream] = _Tail(stream)
+        return tail
+
+    def _place_in(self, body: str, stream: str, stream_position: int) -> tuple[str, int]:
+        """Where a body says it belongs; asked with where it lies, since comparing is faster than parsing."""
+        # Only the envelope's own "position" comes last among the sorted keys, before stream, type and version.
+        known = self._tails.get(stream)
+        spelled = known.spelled if known else json.dumps(stream, ensure_ascii=False)
+        if body.startswith(
+            f'"position":{stream_position},"stream":{spelled},"type":', body.rfind('"position":')
+        ):
+            return stream, stream_position
+        try:
+            fields = json.loads(body)
+            return str(fields["stream"]), int(fields["position"])
+        except (ValueError, KeyError, TypeError):
+            return stream, stream_position
+
     def _check_chain(self, stream: str, stream_position: int, rest: bytes, chain_hash: bytes) -> None:
-        tail = self._tails.setdefault(stream, _Tail())
+        tail = self._tail(stream)
         expected = tail.position + 1
         if stream_position < expected:
             self.find(stream, stream_position, f"comes again, or late: position {expected} was to follow")
             return
+        right = hashlib.sha256(tail.stored + rest).digest()
         if stream_position > expected:
             missing = (
                 f"{expected}" if stream_position == expected + 1 else f"{expected} to {stream_position - 1}"
             )
             self.find(stream, stream_position, f"nothing is there at position {missing} before it")
-            tail.hashes += bytes(HASH_BYTES * (stream_position - expected))
-            tail.linked = False
-        # If the event before carries a false chain hash, this one still fits the right one: blame only that one.
-        if tail.linked and chain_hash not in (
-            computed := hashlib.sha256(tail.stored + rest).digest(),
-            right := hashlib.sha256(tail.computed + rest).digest()
-            if tail.computed != tail.stored
-            else computed,
-        ):
+            right = chain_hash  # what it was chained to is gone
+        elif right != chain_hash and tail.computed != tail.stored:
+            # The event before carries a false chain hash; this one may still follow from the right one.
+            right = hashlib.sha256(tail.computed + rest).digest()
+        if right != chain_hash:
             self.find(stream, stream_position, "the chain hash does not follow from the event before it")
-            tail.computed = right
-        else:
-            tail.computed = chain_hash
-        tail.stored = chain_hash
-        tail.linked = True
-        tail.hashes += chain_hash.ljust(HASH_BYTES, b"\0")[:HASH_BYTES]
-
-
-def _place_in(body: str, stream: str, stream_position: int) -> tuple[str, int]:
-    """Where a body says it belongs; asked with where it lies, since comparing is faster than parsing."""
-    # Only the envelope's own "position" comes last among the sorted keys, before stream, type and version.
-    expected = f'"position":{stream_position},"stream":{json.dumps(stream, ensure_ascii=False)},"type":'
-    if body.startswith(expected, body.rfind('"position":')):
-        return stream, stream_position
-    try:
-        fields = json.loads(body)
-        return str(fields["stream"]), int(fields["position"])
-    except (ValueError, KeyError, TypeError):
-        return stream, stream_position
+        tail.advance(stream_position, chain_hash, right)
 
 
 def verify_lines(lines: Iterable[bytes]) -> Verifier:

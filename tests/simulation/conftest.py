@@ -1,0 +1,273 @@
+"""Whole days in one process: all services, the exchange, and somebody who kills at the worst moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from nexus_common.contracts.envelope import Recorded
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.values import Service
+from nexus_common.runtime.bus import topology
+from nexus_common.runtime.desk import WorkDesk
+from nexus_common.runtime.local_ring import LocalRing, Place
+from nexus_common.runtime.ports import AlreadyHandled, Batch, Reactor
+from nexus_common.runtime.recall import recall
+from nexus_common.runtime.ring import Token
+from nexus_common.runtime.seat import Seat
+from nexus_common.runtime.settings import NexusSettings
+from nexus_common.runtime.store.memory import MemoryStore
+from nexus_cortex import bootstrap as cortex
+from nexus_executor import bootstrap as executor
+from nexus_executor.venues.paper import LocalGateway
+from nexus_ingest import bootstrap as ingest
+from nexus_ingest.domain.market_feed import Market
+from nexus_market.exchange import Exchange
+from nexus_ops.composition import LocalHouse, settings_for
+from nexus_scheduler import bootstrap as scheduler
+from nexus_shield import bootstrap as shield
+from nexus_telegram import bootstrap as telegram
+
+SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT,DOGEUSDT,XRPUSDT,ADAUSDT"
+
+
+class Killed(BaseException):
+    """The process is gone; like a signal it is no Exception that anybody could swallow."""
+
+
+class Fate:
+    """Decides by a seed who dies where."""
+
+    def __init__(self, seed: int, chance: float) -> None:
+        self._random = Random(seed)
+        self._chance = chance
+        self._armed = False
+        self.kills: list[str] = []
+
+    def strikes(self, where: str) -> bool:
+        struck = self._armed and self._random.random() < self._chance
+        if struck:
+            self.kills.append(where)
+        return struck
+
+    def strike(self, where: str) -> None:
+        if self.strikes(where):
+            raise Killed(where)
+
+    def toss(self) -> bool:
+        return self._random.random() < 0.5
+
+    def some(self, things: Sequence[Any]) -> list[Any]:
+        return self._random.sample(list(things), self._random.randint(0, len(things)))
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        self._armed = True
+        try:
+            yield
+        finally:
+            self._armed = False
+
+
+class FragileStore(MemoryStore):
+    """Its user may die right before or right after a commit."""
+
+    def __init__(self, fate: Fate) -> None:
+        super().__init__()
+        self._fate = fate
+
+    async def append(self, batch: Batch) -> Sequence[Recorded[Event]] | AlreadyHandled:
+        self._fate.strike(f"{batch.consumer} before commit")
+        answer = await super().append(batch)
+        self._fate.strike(f"{batch.consumer} after commit")
+        return answer
+
+
+class FragileGateway:
+    """The way to the exchange: whoever changes something there may die before or after it has."""
+
+    def __init__(self, gateway: LocalGateway, fate: Fate) -> None:
+        self._gateway = gateway
+        self._fate = fate
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._gateway, name)
+        if name not in ("submit", "cancel", "amend"):
+            return call
+
+        async def fragile(*arguments: Any) -> Any:
+            self._fate.strike(f"executor before {name}")
+            answer = await call(*arguments)
+            self._fate.strike(f"executor after {name}")
+            return answer
+
+        return fragile
+
+
+class FragileRing(LocalRing):
+    """Takes the turns like the one it stands for, with services that die and come back.
+
+    Before a turn, within it or after it a service may lose all it had in memory. What comes back knows the
+    store only; the bus brings it again what it had not acknowledged, or nothing at all, or old things too.
+    """
+
+    def __init__(self, makers: Mapping[Service, Callable[[], Reactor]], store: MemoryStore, fate: Fate) -> None:
+        self._makers = makers
+        self._store = store
+        self._fate = fate
+        self._alive: dict[Service, Place] = {}
+        self._on_bus: list[Recorded[Event]] = []
+        super().__init__(self._alive)
+
+    async def open(self) -> None:
+        for service in self._makers:
+            await self._start(service)
+
+    def hear(self, recorded: Any) -> None:
+        events = list(recorded)
+        self._on_bus.extend(events)
+        super().hear(events)
+
+    async def _turn(self, there: Place, token: Token) -> Token:
+        service = there.reactor.service
+        with self._fate.at_work():
+            if self._fate.strikes(f"{service} before its turn"):
+                await self._start(service)
+            taken = await self._take(service, token)
+            if self._fate.strikes(f"{service} after its turn"):
+                # Its answer was lost with it: the token comes again.
+                await self._start(service)
+                again = await self._take(service, token)
+                assert set(taken.produced) <= set(again.produced)
+                taken = again
+        return taken
+
+    async def _take(self, service: Service, token: Token) -> Token:
+        while True:
+            try:
+                return await super()._turn(self._alive[service], token)
+            except Killed:
+                await self._start(service)
+
+    async def _start(self, service: Service) -> None:
+        while True:
+            try:
+                self._alive[service] = await self._started(service)
+            except Killed:
+                continue
+            break
+        if self._fate.toss():
+            for recorded in self._fate.some(self._on_bus[-20:]):
+                self._alive[service].seat.hear(recorded)
+
+    async def _started(self, service: Service) -> Place:
+        reactor = self._makers[service]()
+        head = await recall(reactor, self._store)
+        inbox = await self._store.inbox(service.value)
+        desk = WorkDesk(self._store, service.value, reactor.observe, inbox)
+        seat = Seat(reactor, desk, self._store, topology.owned_by(service), head)
+        await reactor.resume(desk)
+        await desk.commit()
+        recorded = desk.take_recorded()
+        seat.committed(recorded)
+        self.hear(recorded)
+        return Place(reactor, desk, seat)
+
+
+class FragileHouse(LocalHouse):
+    """A house whose services die by a seed; with a chance of zero, the plain one."""
+
+    def __init__(self, settings: NexusSettings, market: Market, seed: int, chance: float) -> None:
+        super().__init__(settings, market)
+        self.fate = Fate(seed, chance)
+        self.store = FragileStore(self.fate)
+        self._desk = ingest.desk(self.store)
+        self._epoch = 0
+        self._settings = settings
+        self._fragile = FragileRing(
+            {
+                Service.EXECUTOR: self._executor,
+                Service.SHIELD: lambda: shield.reactor(settings),
+                Service.CORTEX: lambda: cortex.reactor(settings),
+                Service.TELEGRAM: lambda: telegram.reactor(settings),
+                Service.SCHEDULER: lambda: scheduler.reactor(settings),
+            },
+            self.store,
+            self.fate,
+        )
+        self._ring = self._fragile
+
+    def _executor(self) -> Reactor:
+        self._epoch += 1
+        return executor.reactor(
+            self._settings,
+            lambda venue: FragileGateway(LocalGateway(self.exchanges[venue]), self.fate),  # type: ignore[arg-type, return-value]
+            epoch=self._epoch,
+        )
+
+    @property
+    def exchanges(self) -> Mapping[Any, Exchange]:
+        return self._exchanges
+
+    async def open(self) -> None:
+        await self._fragile.open()
+        await super().open()
+
+
+class Day:
+    """A generated market, played once."""
+
+    def __init__(self, house: FragileHouse, settings: NexusSettings) -> None:
+        self.store = house.store
+        self.kills = house.fate.kills
+        self.settings = settings
+        self.records = [record for exchange in house.exchanges.values() for record in exchange.records]
+        self.exchanges = house.exchanges
+
+
+def play(
+    seed: int,
+    minutes: int,
+    mode: str = "pilot",
+    script: Path | None = None,
+    kills: int = 0,
+    chance: float = 0.0,
+) -> Day:
+    environment = {
+        "NEXUS__INGEST__SEED": str(seed),
+        "NEXUS__INGEST__MINUTES": str(minutes),
+        "NEXUS__INGEST__SYMBOLS": SYMBOLS,
+        "NEXUS__TELEGRAM__MODE": mode,
+        **({} if script is None else {"NEXUS__TELEGRAM__SCRIPT": str(script)}),
+    }
+    settings = settings_for(environment)
+    market = ingest.market(settings.ingest)
+    house = FragileHouse(settings, market, kills, chance)
+
+    async def run() -> None:
+        await house.open()
+        for step in market.steps():
+            await house.step(step)
+
+    asyncio.run(run())
+    return Day(house, settings)
+
+
+@pytest.fixture(scope="session")
+def played() -> Callable[..., Day]:
+    """Plays days; the same one only once."""
+    known: dict[Any, Day] = {}
+
+    def play_once(*arguments: Any, **named: Any) -> Day:
+        key = (arguments, tuple(sorted(named.items())))
+        if key not in known:
+            known[key] = play(*arguments, **named)
+        return known[key]
+
+    return play_once

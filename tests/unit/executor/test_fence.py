@@ -1,0 +1,140 @@
+"""Nobody knows whether the venue took it: never sent again blindly, asked until it is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from nexus_common.contracts.account import AccountOpened
+from nexus_common.contracts.order import (
+    OrderIntentRecorded,
+    OrderKind,
+    SubmitAccepted,
+    SubmitProvenAbsent,
+    SubmitUnknown,
+)
+from nexus_common.contracts.session import KillRequested
+from nexus_common.contracts.trade import TradeAbandoned, TradeClosed, TradeDeclined
+from nexus_common.contracts.values import UserId
+from nexus_executor.venues.broker import Capabilities, Fenced
+from nexus_market.exchange import duplicate_orders
+
+# A lookup right after a time-out proves nothing at the real venues: the request may still arrive.
+INCONCLUSIVE = Capabilities(
+    amend_stop=True, native_trailing=True, close_position_stop=True, conclusive_lookup=False
+)
+KILL = ("session-anna", KillRequested(user=UserId("anna")))
+Make = Callable[..., Any]
+Tell = Callable[..., Any]
+
+
+def losing(**calls: str) -> Callable[[str], str | None]:
+    return lambda call: calls.get(call)
+
+
+async def opened(make_world: Make, **world: Any) -> Any:
+    made = make_world(**world)
+    await made.start()
+    await made.flat("60000")
+    return made
+
+
+async def test_an_order_that_arrived_without_an_answer_is_adopted(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world, capabilities=INCONCLUSIVE)
+    world.lose = losing(submit="answer")
+    await world.flat("60000", to_risk(verdict()))
+    entry = (await world.all_of(SubmitUnknown))[0].client_order_id
+    assert world.held() == Decimal("0.1")
+    world.lose = losing()
+    await world.flat("60000", minutes=2)
+    assert entry in [accepted.client_order_id for accepted in await world.all_of(SubmitAccepted)]
+    assert not duplicate_orders(world.exchange.records)
+    assert sum(order.kind is OrderKind.STOP for order in world.resting()) == 1
+
+
+async def test_an_order_that_never_arrived_is_given_up_when_that_is_proven_and_not_before(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world, capabilities=INCONCLUSIVE)
+    world.lose = losing(submit="request")
+    await world.flat("60000", to_risk(verdict()))
+    world.lose = losing()
+    await world.flat("60000", minutes=2)
+    assert await world.all_of(SubmitProvenAbsent) == []
+    await world.flat("60000")
+    await world.only(SubmitProvenAbsent)
+    assert (await world.only(TradeAbandoned)).reason.startswith("never reached the venue")
+    assert len(await world.all_of(OrderIntentRecorded)) == 1
+
+
+async def test_an_unresolved_order_blocks_new_exposure_on_its_instrument(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world)
+    world.lose = losing(submit="request", lookup="request")
+    await world.flat("60000", to_risk(verdict(quantity="0.01")))
+    await world.only(SubmitUnknown)
+    await world.flat("60000", to_risk(verdict(quantity="0.01")))
+    assert "unresolved" in (await world.only(TradeDeclined)).reason
+
+
+async def test_exits_are_never_blocked(make_world: Make, verdict: Tell, to_risk: Tell) -> None:
+    world = await opened(make_world, capabilities=INCONCLUSIVE)
+    await world.flat("60000", to_risk(verdict()))
+    world.lose = losing(submit="request")
+    await world.flat("60000", KILL)
+    assert world.held() == Decimal("0.1")
+    world.lose = losing()
+    await world.flat("60000")
+    assert world.held() == 0
+    await world.only(TradeClosed)
+    assert not duplicate_orders(world.exchange.records)
+
+
+async def test_a_lost_exit_that_did_arrive_closes_the_position_once(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world, capabilities=INCONCLUSIVE)
+    await world.flat("60000", to_risk(verdict()))
+    world.lose = losing(submit="answer")
+    await world.flat("60000", KILL)
+    world.lose = losing()
+    await world.flat("60000", minutes=3)
+    assert world.held() == 0
+    await world.only(TradeClosed)
+
+
+async def test_a_venue_that_is_down_is_waited_for(make_world: Make, verdict: Tell, to_risk: Tell) -> None:
+    world = await opened(make_world)
+    await world.flat("60000", to_risk(verdict()))
+    world.lose = losing(updates="down", submit="request", lookup="request", cancel="request")
+    await world.minute(("60000", "60000", "59000", "59000"))
+    await world.flat("59000", minutes=2)
+    assert await world.all_of(TradeClosed) == []
+    world.lose = losing()
+    await world.flat("59000")
+    assert (await world.only(TradeClosed)).exit_price == 59_400
+
+
+async def test_an_account_is_opened_when_its_venue_answers(make_world: Make) -> None:
+    world = make_world()
+    world.lose = losing(open="down")
+    await world.start()
+    await world.flat("60000", minutes=2)
+    assert await world.all_of(AccountOpened) == []
+    world.lose = losing()
+    await world.flat("60000")
+    await world.only(AccountOpened)
+
+
+async def test_an_executor_that_was_replaced_stops(make_world: Make, verdict: Tell, to_risk: Tell) -> None:
+    world = await opened(make_world)
+    world.exchange.open_account("anna-paper", 99, "USDT", None)
+    with pytest.raises(Fenced):
+        await world.flat("60000", to_risk(verdict()))
+    assert world.held() == 0
