@@ -139,6 +139,9 @@ class FragileRing(LocalRing):
         with self._fate.at_work():
             if self._fate.strikes(f"{service} before its turn"):
                 await self._start(service)
+            if self._fate.strikes(f"{service} hears old news"):
+                for recorded in self._fate.some(self._on_bus):
+                    self._alive[service].seat.hear(recorded)
             taken = await self._take(service, token)
             if self._fate.strikes(f"{service} after its turn"):
                 # Its answer was lost with it: the token comes again.

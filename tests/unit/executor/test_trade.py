@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from nexus_common.contracts import ids
 from nexus_common.contracts.envelope import open_command, seal_command
 from nexus_common.contracts.instrument import Instrument
-from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import EntryApproved
 from nexus_common.contracts.trade import (
     AbandonEntry,
@@ -90,9 +89,10 @@ def leave(quantity: str, price: str, leg: str = "stop") -> RecordExitFill:
     return RecordExitFill(leg, Decimal(quantity), Decimal(price), Decimal(2), NOON + timedelta(hours=1))
 
 
-def story(*commands: Any) -> list[Event]:
+def story(*commands: Any) -> list[Any]:
     """What a trade recorded when these commands came one after the other."""
-    state, history = TRADE.initial, []
+    state = TRADE.initial
+    history: list[Any] = []
     for command in commands:
         events = TRADE.decide(command, state)
         state = TRADE.fold(events, state)

@@ -67,7 +67,9 @@ class EquityCurve:
             self.readings.append(Reading(at, self.equity()))
 
     def equity(self) -> Decimal:
-        return sum(self._wallets.values(), Decimal(0)) + sum(map(self._profit, self.held.values()), Decimal(0))
+        return sum(self._wallets.values(), Decimal(0)) + sum(
+            map(self._profit, self.held.values()), Decimal(0)
+        )
 
     def _profit(self, held: Held) -> Decimal:
         mark = self._marks.get((held.venue, held.symbol), held.entry_price)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -26,9 +26,10 @@ def print_json(document: Any) -> None:
 
 def columns(*headings: str) -> Table:
     """A plain table that fits 80 columns; a heading with `>` before it stands over figures, set to the right."""
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for index, heading in enumerate(headings):
+        justify: JustifyMethod = "right" if heading.startswith(">") else "left"
+        table.add_column(heading.removeprefix(">"), justify=justify, no_wrap=index == 0, overflow="fold")
     return table
 
 

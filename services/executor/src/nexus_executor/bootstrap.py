@@ -20,9 +20,17 @@ def rules(settings: NexusSettings) -> ExecutionRules:
     return ExecutionRules(proposal_seconds=settings.executor.proposal_minutes * 60)
 
 
-def reactor(settings: NexusSettings, gateway: Callable[[Venue], Gateway], epoch: int) -> ExecutorReactor:
-    """Executor on a simulated exchange; `epoch` fences off an older executor at the exchange."""
-    return ExecutorReactor(brokers(gateway, epoch), rules(settings))
+def reactor(
+    settings: NexusSettings,
+    gateway: Callable[[Venue], Gateway],
+    epoch: int,
+    note: Callable[[str], None] = lambda point: None,
+) -> ExecutorReactor:
+    """Executor on a simulated exchange; `epoch` fences off an older executor at the exchange.
+
+    `note` is told of each request to a venue as it leaves and as it is answered.
+    """
+    return ExecutorReactor(brokers(gateway, epoch), rules(settings), note=note)
 
 
 def brokers(gateway: Callable[[Venue], Gateway], epoch: int) -> Callable[[AccountSpec], Broker]:
@@ -49,5 +57,10 @@ async def build(context: Context) -> Work:
     context.closing.push_async_callback(client.close)
     guard = context.leases.guard
     return await context.lockstep(
-        reactor(settings, lambda venue: WireGateway(client, venue), guard.epoch if guard else 0)
+        reactor(
+            settings,
+            lambda venue: WireGateway(client, venue),
+            guard.epoch if guard else 0,
+            context.trace.point,
+        )
     )

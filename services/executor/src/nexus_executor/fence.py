@@ -60,8 +60,10 @@ class Fence:
         brokers: Callable[[AccountSpec], Broker],
         owns: Callable[[AccountId], bool],
         rules: ExecutionRules,
+        note: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._view = view
+        self._note = note
         self._make_broker = brokers
         self._owns = owns
         self._rules = rules
@@ -146,8 +148,10 @@ class Fence:
             if started.request is Request.SUBMIT:
                 await self._record(started, Unknown(str(error)), desk)
             return
+        self._note(f"{started.request} of {_leg(state)} leaves")
         if started.request is Request.SUBMIT:
             reply: SubmitReply = await broker.submit(_request(state))
+            self._note(f"{started.request} of {_leg(state)} answered")
             if isinstance(reply, Unknown) and broker.capabilities.conclusive_lookup:
                 await self._settle_submit(started, broker, state, at, desk)
             else:
@@ -306,6 +310,10 @@ class Fence:
         if (started.request, started.order) not in self._view.unsettled:
             self._tried.pop(started.event_id, None)
             self._absences.pop(started.event_id, None)
+
+
+def _leg(state: OrderState) -> str:
+    return "nothing" if state.intent is None else state.intent.leg.value
 
 
 def _request(state: OrderState) -> OrderRequest:

@@ -75,11 +75,12 @@ class ExecutorReactor:
         brokers: Callable[[AccountSpec], Broker],
         rules: ExecutionRules | None = None,
         owns: Callable[[AccountId], bool] = _everything,
+        note: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._rules = rules or ExecutionRules()
         self._owns = owns
         self._view = View()
-        self._fence = Fence(self._view, brokers, owns, self._rules)
+        self._fence = Fence(self._view, brokers, owns, self._rules, note)
         self._updates = Updates(self._view, self._fence, self._rules)
         self._requests = Requests(self._view, owns, self._rules)
         self._timers = Timers(self._view, owns, self._rules)

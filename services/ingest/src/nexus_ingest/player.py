@@ -93,6 +93,7 @@ class Player:
         for step in self._market.steps_after(at - timedelta(seconds=1)):
             await self._pace(step.at)
             marks = last.marks if last is not None and step.at == last.at else await self._record(step)
+            self._trace.point("telling the exchange")
             await self._tell_exchange(step)
             await self._go_round(step.at, marks)
             self._health.note(step=step.at)

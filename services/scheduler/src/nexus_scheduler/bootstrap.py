@@ -7,6 +7,7 @@ from nexus_common.runtime.service import Context, Work
 from nexus_common.runtime.settings import NexusSettings
 from nexus_scheduler.domain.cron import BadCron
 from nexus_scheduler.handlers import SchedulerReactor
+from nexus_scheduler.projections import read_models
 
 
 def reactor(settings: NexusSettings) -> SchedulerReactor:
@@ -18,4 +19,5 @@ def reactor(settings: NexusSettings) -> SchedulerReactor:
 
 
 async def build(context: Context) -> Work:
+    await context.follow(read_models())
     return await context.lockstep(reactor(context.settings))

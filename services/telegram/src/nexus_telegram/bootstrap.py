@@ -7,6 +7,7 @@ from nexus_common.contracts.values import AccountId, Venue
 from nexus_common.runtime.service import Context, Work
 from nexus_common.runtime.settings import NexusSettings, TelegramSettings
 from nexus_telegram.handlers import SessionSpec, TelegramReactor
+from nexus_telegram.projections import read_models
 from nexus_telegram.script import read_script
 
 
@@ -38,4 +39,5 @@ def _paper_account(settings: TelegramSettings, venue: Venue) -> AccountSpec:
 
 
 async def build(context: Context) -> Work:
+    await context.follow(read_models())
     return await context.lockstep(reactor(context.settings))

@@ -47,6 +47,7 @@ class WorkDesk:
         inbox: Mapping[str, int] | None = None,
         lease: Callable[[], Lease | None] = lambda: None,
         keep_commands: bool = True,
+        note: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._store = store
         self._consumer = consumer
@@ -54,6 +55,7 @@ class WorkDesk:
         self._inbox = dict(inbox or {})
         self._lease = lease
         self._keep_commands = keep_commands
+        self._note = note
         self._heads: dict[str, _Head] = {}
         self._pending: list[StreamAppend] = []
         self._pending_inbox: dict[str, int] = {}
@@ -149,6 +151,7 @@ class WorkDesk:
         if not self._pending and not self._pending_inbox:
             return
         inbox = {**self._batch_inbox, **self._pending_inbox}
+        self._note("committing")
         answer = await self._store.append(Batch(self._consumer, tuple(self._pending), inbox, self._lease()))
         if isinstance(answer, AlreadyHandled):
             raise WrongExpectedVersion(

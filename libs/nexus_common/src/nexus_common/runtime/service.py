@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
@@ -24,10 +24,12 @@ from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.errors import ConfigurationError, DependencyMissing, NexusError
 from nexus_common.runtime.fingerprint import code_fingerprint
+from nexus_common.runtime.following import Follower
 from nexus_common.runtime.health import Health
 from nexus_common.runtime.leases import Leases
 from nexus_common.runtime.lockstep import Lockstep
 from nexus_common.runtime.ports import Clock, EventStore, Reactor
+from nexus_common.runtime.projection import Projection, ReadModels
 from nexus_common.runtime.recall import recall
 from nexus_common.runtime.relay import Relay
 from nexus_common.runtime.run_log import RunLog
@@ -48,7 +50,7 @@ Build = Callable[["Context"], Awaitable[Work]]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the runtime hands to a service's bootstrap."""
+    """What the runtime hands to a service's bootstrap. `beside` is what is to run beside its turns."""
 
     service: Service
     settings: NexusSettings
@@ -60,6 +62,7 @@ class Context:
     trace: Trace
     health: Health
     closing: AsyncExitStack
+    beside: list[Work] = field(default_factory=list)
 
     async def lockstep(self, reactor: Reactor) -> Work:
         """The consumer loop for a service that takes turns."""
@@ -82,9 +85,25 @@ class Context:
         )
         return loop.run
 
+    async def follow(self, projection: Projection) -> None:
+        """Keep read models up beside the turns, on connections of their own."""
+        url = self.settings.store.url
+        store = await PostgresStore.connect(url, fingerprint="read models", clock=self.clock)
+        self.closing.push_async_callback(store.close)
+        models = ReadModels(url)
+        self.closing.push_async_callback(models.close)
+        self.beside.append(Follower(projection, store, models).keep)
+
     async def desk(self, reactor: Reactor) -> WorkDesk:
         inbox = await self.store.inbox(self.service.value)
-        return WorkDesk(self.store, self.service.value, reactor.observe, inbox, lambda: self.leases.guard)
+        return WorkDesk(
+            self.store,
+            self.service.value,
+            reactor.observe,
+            inbox,
+            lambda: self.leases.guard,
+            note=self.trace.point,
+        )
 
 
 def run(service: Service, build: Build) -> None:
@@ -130,6 +149,7 @@ async def _serve(service: Service, settings: NexusSettings, build: Build) -> Non
             context.leases.keep,
             run_log.keep,
             context.relay.keep,
+            *context.beside,
         )
         await run_log.stopped("asked to stop")
         with suppress(NexusError):
@@ -139,6 +159,9 @@ async def _serve(service: Service, settings: NexusSettings, build: Build) -> Non
 async def _connect(service: Service, settings: NexusSettings, closing: AsyncExitStack) -> Context:
     clock = WallClock()
     instance = settings.runtime.instance
+    trace_dir = settings.runtime.trace_dir
+    trace = Trace(Path(trace_dir) / f"{service}-{instance}.trace" if trace_dir else None)
+    trace.point("starting")
     health = Health(service.value, instance)
     await health.listen(settings.runtime.health_host, settings.runtime.health_port)
     closing.push_async_callback(health.close)
@@ -150,8 +173,6 @@ async def _connect(service: Service, settings: NexusSettings, closing: AsyncExit
     bus = await JetStreamBus.connect(settings.bus.url, name=f"{service}-{instance}")
     closing.push_async_callback(bus.close)
     relay = Relay(store, bus, topology.owned_by(service), lambda: handled_by_all(store))
-    trace_dir = settings.runtime.trace_dir
-    trace = Trace(Path(trace_dir) / f"{service}-{instance}.trace" if trace_dir else None)
     return Context(service, settings, clock, store, bus, relay, leases, trace, health, closing)
 
 

@@ -56,9 +56,7 @@ def signals(
     as_json: options.Json = False,
 ) -> None:
     """The raw signals of a strategy on a market: what cortex says before anybody weighs it."""
-    market = MarketOptions(
-        data, start, end, symbols, venue, strategy=strategy, seed=seed, minutes=minutes
-    )
+    market = MarketOptions(data, start, end, symbols, venue, strategy=strategy, seed=seed, minutes=minutes)
     settings, played = _open(market)
     scan = SignalScan(cortex_reactor(settings), played)
     with _playing("reading", played) as advance:
@@ -75,10 +73,10 @@ def _signal_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         confidence = row["withheld"] or f"{row['confidence']:.2f}"
         table.add_row(
-            row["close_time"][:16].replace("T", " "),
+            row["close_time"][2:16].replace("T", " "),
             row["symbol"],
             row["strategy"],
-            row["action"].replace("_", " "),
+            row["action"].removeprefix("enter_").replace("_", " "),
             f"{row['price']:g}",
             "" if row["stop"] is None else f"{row['stop']:.6g}",
             confidence,
@@ -100,9 +98,7 @@ def backtest(
     as_json: options.Json = False,
 ) -> None:
     """Play a market through all services in this process and report what it was worth."""
-    market = MarketOptions(
-        data, start, end, symbols, venue, None, mode, strategy, seed=seed, minutes=minutes
-    )
+    market = MarketOptions(data, start, end, symbols, venue, None, mode, strategy, seed=seed, minutes=minutes)
     settings, played = _open(market)
     with _playing("playing", played) as advance:
         done = asyncio.run(run_backtest(settings, played, advance))
@@ -134,7 +130,7 @@ def _show(done: Backtest) -> None:
     table = columns("opened", "symbol", "side", "strategy", "out", ">net", ">R")
     for row in trades:
         table.add_row(
-            row["opened_at"][:16].replace("T", " "),
+            row["opened_at"][2:16].replace("T", " "),
             row["symbol"],
             row["direction"],
             row["strategy"],

@@ -20,7 +20,7 @@ from nexus_ops.stack.children import end, end_leftover, prepare_folder, spawn, w
 
 FIRST_PAUSE_SECONDS = 0.05
 LAST_PAUSE_SECONDS = 5.0
-STEADY_SECONDS = 10.0  # who has run this long has recovered: its pauses begin anew
+STEADY_SECONDS = 3.0  # who has run this long has recovered: its pauses begin anew
 STOP_SECONDS = 10.0
 
 

@@ -12,7 +12,7 @@ from psycopg.errors import UniqueViolation
 from nexus_common.runtime.errors import WrongExpectedVersion
 from nexus_common.runtime.ports import AlreadyHandled, Batch
 from nexus_common.runtime.store import append_sql, conflicts
-from nexus_common.runtime.store.rows import Row, Rows, Tail, sealed
+from nexus_common.runtime.store.rows import Row, Rows, Tail
 from nexus_common.runtime.store.session import Connection
 
 COPY_ROWS_MAX = 200
@@ -34,11 +34,7 @@ def conflict(error: UniqueViolation, rows: Rows) -> WrongExpectedVersion:
 
 
 async def insert(connection: Connection, batch: Batch, rows: Rows) -> list[int] | None:
-    """Write a batch in one statement. Its new positions, or None when nothing was written.
-
-    Like `copy` it fills in the events of `rows`.
-    """
-    rows.events.extend(sealed(batch, rows))
+    """Write a batch in one statement. Its new positions, or None when nothing was written."""
     statement = append_sql.append_statement(
         events=bool(rows.events),
         commands=bool(rows.commands),
@@ -59,16 +55,13 @@ async def insert(connection: Connection, batch: Batch, rows: Rows) -> list[int] 
 
 
 async def copy(connection: Connection, batch: Batch, rows: Rows) -> list[int] | None:
-    """Write a large batch without inbox by COPY. Its new positions, or None when nothing was written.
-
-    Events are encoded as they are sent, while the server stores those before them.
-    """
+    """Write a large batch without inbox by COPY. Its new positions, or None when nothing was written."""
     gate = append_sql.gate_statement(tails=bool(rows.tails), lease=batch.lease is not None)
     async with connection.transaction():
         await connection.execute(append_sql.SERIALISE)
         if not await _ask(connection, gate, _parameters(batch, rows)):
             return None
-        events = _noted(sealed(batch, rows), rows)
+        events = (_event_row(row, rows) for row in rows.events)
         await _copy_rows(connection, append_sql.COPY_EVENTS, append_sql.EVENT_COLUMNS, events)
         commands = iter(_command_rows(rows))
         await _copy_rows(connection, append_sql.COPY_COMMANDS, append_sql.COMMAND_COLUMNS, commands)
@@ -109,13 +102,6 @@ async def _copy_rows(
             await copying.write_row(first)
             for row in islice(values, COPY_ROWS_MAX - 1):
                 await copying.write_row(row)
-
-
-def _noted(events: Iterable[Row], rows: Rows) -> Iterator[tuple[Any, ...]]:
-    """The values of events, each kept in `rows` on its way."""
-    for row in events:
-        rows.events.append(row)
-        yield _event_row(row, rows)
 
 
 def _parameters(batch: Batch, rows: Rows) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from nexus_common.contracts.message import Event
 from nexus_common.runtime.ports import AlreadyHandled, Batch, Clock, Lease
 from nexus_common.runtime.store import append_sql
 from nexus_common.runtime.store.append import conflict, copy, insert, refusal
-from nexus_common.runtime.store.rows import Snapshot, StoredEvent, outline
+from nexus_common.runtime.store.rows import Snapshot, StoredEvent, rows_of
 from nexus_common.runtime.store.schema import require_revision
 from nexus_common.runtime.store.session import Session
 
@@ -109,9 +109,8 @@ class PostgresStore:
         await self._reader.close()
 
     async def append(self, batch: Batch) -> Sequence[Recorded[Event]] | AlreadyHandled:
-        rows = outline(batch, self._clock.now(), self._fingerprint)
-        count = sum(len(append.envelopes) for append in batch.appends)
-        write = copy if count > BULK_FROM and not batch.inbox else insert
+        rows = rows_of(batch, self._clock.now(), self._fingerprint)
+        write = copy if len(rows.events) > BULK_FROM and not batch.inbox else insert
         try:
             async with self._writer as connection:
                 positions = await write(connection, batch, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -92,56 +92,42 @@ class Rows:
 
 
 def rows_of(batch: Batch, recorded_at: datetime, fingerprint: str) -> Rows:
-    """Encode, hash and chain a batch; raises ValueError like `outline`."""
-    rows = outline(batch, recorded_at, fingerprint)
-    rows.events.extend(sealed(batch, rows))
-    return rows
+    """Encode, hash and chain a batch.
 
-
-def outline(batch: Batch, recorded_at: datetime, fingerprint: str) -> Rows:
-    """A batch without its events: these follow from `sealed`, one by one.
-
-    A stream may be appended to twice in one batch; only the first part says where the stream is believed to end.
+    A stream may be appended to twice in one batch; the second part is chained to the first, and only the
+    first says where the stream is believed to end.
 
     Raises:
         ValueError: an envelope's stream or position is not the one it is appended at.
     """
     rows = Rows([], [], [], recorded_at.astimezone(UTC), fingerprint)
-    ends: dict[str, int] = {}
+    # `content_hash` and `chain_hash` of the contracts, with what the batch has in common spelled once.
+    suffix = (format_instant(rows.recorded_at) + fingerprint).encode()
+    ends: dict[str, tuple[int, bytes]] = {}
     for append in batch.appends:
-        stream, start = append.stream, append.expected_version
-        if ends.get(stream, start) != start:
-            raise ValueError(
-                f"{stream}: a batch goes on at position {start}, its first part ends at {ends[stream]}"
-            )
-        if stream not in ends and start > 0:
-            rows.tails.append(Tail(stream, start, append.previous_hash))
+        stream, position, previous = append.stream, append.expected_version, append.previous_hash
+        if stream in ends:
+            known, previous = ends[stream]
+            if known != position:
+                raise ValueError(f"{stream}: a batch goes on at {position}, its first part ends at {known}")
+        elif position > 0:
+            rows.tails.append(Tail(stream, position, previous))
+        command_id = append.command.command_id if append.command else None
         if append.command is not None:
-            rows.commands.append((append.command, start + 1))
-        for position, envelope in enumerate(append.envelopes, start=start + 1):
+            rows.commands.append((append.command, position + 1))
+        for envelope in append.envelopes:
+            position += 1
             if envelope.position != position or envelope.stream != stream:
                 raise ValueError(
                     f"event {envelope.event_id} says {envelope.stream} {envelope.position}, "
                     f"but is appended as {stream} {position}"
                 )
-        ends[stream] = start + len(append.envelopes)
-    return rows
-
-
-def sealed(batch: Batch, rows: Rows) -> Iterator[Row]:
-    """The events of a batch, each encoded, hashed and chained when it is asked for."""
-    # `content_hash` and `chain_hash` of the contracts, with what the batch has in common spelled once.
-    suffix = (format_instant(rows.recorded_at) + rows.fingerprint).encode()
-    chained: dict[str, bytes] = {}
-    for append in batch.appends:
-        previous = chained.get(append.stream, append.previous_hash)
-        command_id = append.command.command_id if append.command else None
-        for envelope in append.envelopes:
             body = encode(envelope)
             text = body.encode()
             previous = sha256(previous + text + suffix).digest()
-            yield Row(envelope, body, sha256(text).digest(), previous, command_id)
-        chained[append.stream] = previous
+            rows.events.append(Row(envelope, body, sha256(text).digest(), previous, command_id))
+        ends[stream] = position, previous
+    return rows
 
 
 def to_stored(recorded: Recorded[Event]) -> StoredEvent:
