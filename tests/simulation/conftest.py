@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -234,7 +233,7 @@ class Day:
         self.exchanges = house.exchanges
 
 
-def play(
+async def play(
     seed: int,
     minutes: int,
     mode: str = "pilot",
@@ -252,25 +251,21 @@ def play(
     settings = settings_for(environment)
     market = ingest.market(settings.ingest)
     house = FragileHouse(settings, market, kills, chance)
-
-    async def run() -> None:
-        await house.open()
-        for step in market.steps():
-            await house.step(step)
-
-    asyncio.run(run())
+    await house.open()
+    for step in market.steps():
+        await house.step(step)
     return Day(house, settings)
 
 
 @pytest.fixture(scope="session")
-def played() -> Callable[..., Day]:
+def played() -> Callable[..., Awaitable[Day]]:
     """Plays days; the same one only once."""
     known: dict[Any, Day] = {}
 
-    def play_once(*arguments: Any, **named: Any) -> Day:
+    async def play_once(*arguments: Any, **named: Any) -> Day:
         key = (arguments, tuple(sorted(named.items())))
         if key not in known:
-            known[key] = play(*arguments, **named)
+            known[key] = await play(*arguments, **named)
         return known[key]
 
     return play_once

@@ -12,7 +12,8 @@ from sqlalchemy import create_engine
 
 from nexus_common.runtime.errors import ConfigurationError, SchemaMismatch, StoreUnavailable
 from nexus_common.runtime.store import migrate
-from nexus_common.runtime.store.schema import REVISIONS, metadata, require_revision
+from nexus_common.runtime.store.revision import REVISIONS, require_revision
+from nexus_common.runtime.store.schema import metadata
 
 
 def test_this_release_knows_every_migration_in_order() -> None:
@@ -22,7 +23,7 @@ def test_this_release_knows_every_migration_in_order() -> None:
 
 
 def test_an_older_store_is_to_be_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nexus_common.runtime.store.schema.REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr("nexus_common.runtime.store.revision.REVISIONS", ("0001", "0002"))
     with pytest.raises(SchemaMismatch, match=r"revision 0001, older than this release's 0002: migrate it"):
         require_revision("0001")
 

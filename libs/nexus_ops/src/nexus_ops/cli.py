@@ -1,4 +1,7 @@
-"""The `nexus` command. Exit codes: 0 done, 1 the check failed, 2 wrong usage or configuration, 3 something is missing."""
+"""The `nexus` command.
+
+Exit codes: 0 done, 1 the check failed, 2 wrong usage or configuration, 3 something is missing.
+"""
 
 from __future__ import annotations
 

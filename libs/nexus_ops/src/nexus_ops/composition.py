@@ -13,6 +13,7 @@ from nexus_common.runtime.ports import Reactor
 from nexus_common.runtime.settings import NexusSettings, load
 from nexus_common.runtime.store.memory import MemoryStore
 from nexus_cortex import bootstrap as cortex
+from nexus_cortex.handlers import CortexReactor
 from nexus_executor import bootstrap as executor
 from nexus_executor.venues.paper import LocalGateway
 from nexus_ingest import bootstrap as ingest
@@ -41,7 +42,7 @@ def settings_of_home(home: Path) -> NexusSettings:
     return settings_for(json.loads(word.read_text()) if word.exists() else {})
 
 
-def cortex_reactor(settings: NexusSettings) -> Reactor:
+def cortex_reactor(settings: NexusSettings) -> CortexReactor:
     return cortex.reactor(settings)
 
 

@@ -24,6 +24,11 @@ def print_json(document: Any) -> None:
     sys.stdout.flush()
 
 
+def print_text(text: str) -> None:
+    """Text that is laid out already: its words are not searched for markup, its lines not broken again."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
 def columns(*headings: str) -> Table:
     """A plain table that fits 80 columns; a heading with `>` before it stands over figures, set to the right."""
     table = Table(box=None, padding=(0, 1, 0, 0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from math import expm1, isfinite, log, sqrt
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -70,7 +71,7 @@ def daily_returns(curve: Sequence[Reading]) -> list[float]:
         equities = equities[1:]
     if min(equities) <= 0:
         return []
-    return [float(now / before - 1) for before, now in zip(equities, equities[1:], strict=False)]
+    return [float(now / before - 1) for before, now in pairwise(equities)]
 
 
 def _midnight(at: datetime) -> datetime:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
@@ -26,6 +27,8 @@ from nexus_ops.story import plain, short
 
 POLL_SECONDS = 0.5
 NOTICES_SHOWN = 12
+NOTICE_LINES_MIN = 6
+LINES_ABOVE = 14
 PAGE = 2_000
 HEARD = ("market", "feed", "notice", "trade", "account")
 
@@ -124,7 +127,10 @@ def _screen(house: House, view: View, seconds: float) -> Group:
         f"market {market}   running {seconds:.0f} s   trades closed {view.closed}   net {short(view.net)}\n"
         f"{money}\n{_processes_line(house)}"
     )
-    notices = "\n".join(view.notices) or "nothing yet"
+    # Notices have several lines each; the newest must be on the screen.
+    room = max(NOTICE_LINES_MIN, console.height - LINES_ABOVE - len(view.held))
+    told = "\n".join(view.notices).splitlines()[-room:]
+    notices = "\n".join(told) or "nothing yet"
     return Group(
         Panel(head, title="Nexus", title_align="left"),
         _positions(view),
@@ -133,7 +139,11 @@ def _screen(house: House, view: View, seconds: float) -> Group:
 
 
 def _positions(view: View) -> Table:
-    table = Table("position", "strategy", "quantity", "entry", "now", "stop", "open profit", expand=True)
+    table = Table(expand=True, box=SIMPLE_HEAD)
+    table.add_column("position", no_wrap=True)
+    table.add_column("strategy")
+    for name in ("quantity", "entry", "now", "stop", "profit"):
+        table.add_column(name, justify="right", no_wrap=True)
     for trade_id, held in sorted(view.held.items(), key=lambda item: item[1].symbol):
         mark = view.marks.get(held.symbol, held.average_price)
         profit = (mark - held.average_price) * held.quantity * held.direction.sign

@@ -14,6 +14,7 @@ from nexus_common.contracts.message import Event
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.ports import EventStore
 from nexus_ops.decisions import events_of
+from nexus_ops.layout import chapters
 
 STORIES = ("signal", "risk", "guard", "trade", "order", "session")
 
@@ -66,15 +67,8 @@ def tell(story: Sequence[Recorded[Event]]) -> list[Line]:
 
 
 def render(lines: Iterable[Line]) -> str:
-    """The story as text, 80 columns friendly: a heading for each chapter, a bullet for each sentence."""
-    out: list[str] = []
-    chapter = ""
-    for line in lines:
-        if line.chapter != chapter:
-            chapter = line.chapter
-            out.append(("" if not out else "\n") + chapter)
-        out.append(f"  {line.text}")
-    return "\n".join(out)
+    """The story as text of 80 columns: a heading for each chapter, a line for each sentence."""
+    return chapters((line.chapter, line.text) for line in lines)
 
 
 def _sentences(recorded: Recorded[Event]) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from nexus_common.contracts.signal import JudgeMarket
 from nexus_common.contracts.values import Service, Symbol, Timeframe, UserId, Venue, instrument_key
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.ports import Desk, Turn
-from nexus_cortex.domain.evaluation import Choice, SeriesScan, evaluate
+from nexus_cortex.domain.evaluation import Choice, Evaluation, SeriesScan, evaluate
 from nexus_cortex.domain.regime import NO_MACRO, MacroTrend, macro_trend
 from nexus_cortex.domain.sangria import BTC, Mood
 from nexus_cortex.domain.signals import SIGNALS
@@ -127,12 +127,24 @@ class CortexReactor:
         scan = self._scans.get((venue, symbol))
         if scan is not None:
             return scan.command(to_millis(at))
-        columns = self._main[venue, symbol].columns()
-        view = MarketView(
-            columns, self._direction((venue, symbol)), self._mood, venue, symbol in self._targets
-        )
-        evaluation = evaluate(view, choice.of(self._table))
+        evaluation = evaluate(self._view((venue, symbol)), choice.of(self._table))
         return None if evaluation is None else evaluation.command(symbol, 0, at, choice)
+
+    def judged(self, venue: Venue, symbol: Symbol) -> tuple[MarketView, Evaluation | None] | None:
+        """What every strategy makes of the last close of an instrument, for explaining; None without a candle.
+
+        The evaluation is None while the instrument warms up.
+        """
+        if (venue, symbol) not in self._main:
+            return None
+        view = self._view((venue, symbol))
+        return view, evaluate(view, list(self._table.values()))
+
+    def _view(self, key: Key) -> MarketView:
+        """What may be seen of an instrument at its last close."""
+        return MarketView(
+            self._main[key].columns(), self._direction(key), self._mood, key[0], key[1] in self._targets
+        )
 
     def _direction(self, key: Key) -> MacroTrend:
         """Where the macro view points, read once for each of its candles."""

@@ -24,7 +24,7 @@ def _utc(moment: datetime) -> datetime:
 
 def format_instant(moment: datetime) -> str:
     """UTC with microseconds, always of the same length."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def format_decimal(number: Decimal) -> str:

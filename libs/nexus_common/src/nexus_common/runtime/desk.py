@@ -37,6 +37,10 @@ class WorkDesk:
 
     Streams stay folded in memory between turns; the expected version finds out when another writer has been
     at one, and the process then starts afresh rather than repair its memory.
+
+    `consumer` goes into the ids of what is decided, `reader` (the same unless given) is the name under which
+    the inbox is kept: replicas that share a consumer's work each hear everything, and must not take what
+    another one has handled for their own.
     """
 
     def __init__(
@@ -48,9 +52,11 @@ class WorkDesk:
         lease: Callable[[], Lease | None] = lambda: None,
         keep_commands: bool = True,
         note: Callable[[str], None] = lambda point: None,
+        reader: str | None = None,
     ) -> None:
         self._store = store
         self._consumer = consumer
+        self._reader = reader or consumer
         self._observe = observe
         self._inbox = dict(inbox or {})
         self._lease = lease
@@ -152,10 +158,10 @@ class WorkDesk:
             return
         inbox = {**self._batch_inbox, **self._pending_inbox}
         self._note("committing")
-        answer = await self._store.append(Batch(self._consumer, tuple(self._pending), inbox, self._lease()))
+        answer = await self._store.append(Batch(self._reader, tuple(self._pending), inbox, self._lease()))
         if isinstance(answer, AlreadyHandled):
             raise WrongExpectedVersion(
-                f"{self._consumer} had handled {sorted(inbox)} before: another instance is at work; start afresh"
+                f"{self._reader} had handled {sorted(inbox)} before: another instance is at work; start afresh"
             )
         self._inbox.update(inbox)
         for recorded in answer:

@@ -13,6 +13,8 @@ from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import EventStore, Reactor
 from nexus_common.runtime.ring import Mark, Token
 
+PAGE = 1_000
+
 
 class Seat:
     """Takes turns for one reactor.
@@ -34,6 +36,7 @@ class Seat:
         self._taken: set[int] = set()
         self._produced: list[Mark] = []
         self._step = 0
+        self._step_before = 0
         self._recovering = True
 
     @property

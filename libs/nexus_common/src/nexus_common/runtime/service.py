@@ -69,7 +69,6 @@ class Context:
         head = await recall(reactor, self.store)
         desk = await self.desk(reactor)
         seat = Seat(reactor, desk, self.store, topology.owned_by(self.service), head)
-        partitioned = self.service in PARTITIONS
         newest = await self.store.latest("market", 1)
         loop = Lockstep(
             reactor,
@@ -79,7 +78,7 @@ class Context:
             self.relay,
             self.settings.runtime.instance,
             self.trace,
-            parts=(lambda: self.leases.held) if partitioned else tuple,
+            parts=(lambda: self.leases.held) if self.partitioned else tuple,
             parts_total=PARTITIONS.get(self.service, 0),
             newest=newest[0].global_position if newest else 0,
         )
@@ -95,15 +94,23 @@ class Context:
         self.beside.append(Follower(projection, store, models).keep)
 
     async def desk(self, reactor: Reactor) -> WorkDesk:
-        inbox = await self.store.inbox(self.service.value)
+        name = self.service.value
+        # Replicas share the work but not the ear: each one keeps an inbox of its own.
+        reader = topology.durable(self.service, self.settings.runtime.instance) if self.partitioned else name
         return WorkDesk(
             self.store,
-            self.service.value,
+            name,
             reactor.observe,
-            inbox,
+            await self.store.inbox(reader),
             lambda: self.leases.guard,
             note=self.trace.point,
+            reader=reader,
         )
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether replicas share this service's partitions."""
+        return self.service in PARTITIONS
 
 
 def run(service: Service, build: Build) -> None:

@@ -124,7 +124,7 @@ class IngestSettings(Section):
     )
     end: WrittenInstant | None = Field(None, description="end of trading (UTC, exclusive)")
     speed: Speed = Field("max", description="market seconds in a second, or max")
-    seed: int = Field(1, ge=0, description="what a generated market is drawn from")
+    seed: int = Field(5, ge=0, description="what a generated market is drawn from")
     minutes: int = Field(4_320, ge=1, description="length of a generated market")
 
 

@@ -1,22 +1,31 @@
-"""Verbs that explain: why."""
+"""Verbs that explain: why, why-not, at."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from nexus_common.contracts.values import Symbol
 from nexus_ops.access import DEFAULT_HOME, opened_store
 from nexus_ops.commands import options
-from nexus_ops.output import console, print_json
+from nexus_ops.composition import cortex_reactor, settings_of_home
+from nexus_ops.layout import chapters
+from nexus_ops.output import console, pairs, print_json, print_text
 from nexus_ops.story import Line, find_story, render, tell
+from nexus_ops.timetravel import Rows, Subject, instant_or_now, look
+from nexus_ops.why_not import WhyNot
+from nexus_ops.why_not import why_not as explain
 
 
 def register(app: typer.Typer) -> None:
     app.command("why")(why)
+    app.command("why-not")(why_not)
+    app.command("at")(at)
 
 
 def why(
@@ -29,9 +38,65 @@ def why(
     if as_json:
         print_json([asdict(line) for line in lines])
     else:
-        console.print(render(lines), markup=False)
+        print_text(render(lines))
 
 
 async def _story(home: Path, wanted: str) -> list[Line]:
     async with opened_store(home) as store:
         return tell(await find_story(store, wanted))
+
+
+def why_not(
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="an instrument, such as BTCUSDT")],
+    when: Annotated[str, typer.Option("--at", metavar="T", help="an instant (UTC), or now")] = "now",
+    home: options.Home = DEFAULT_HOME,
+    as_json: options.Json = False,
+) -> None:
+    """Why an instrument is not traded: the rules at its last close, what was withheld, refused, or holds it back."""
+    found = asyncio.run(_explained(home, Symbol(symbol.upper()), instant_or_now(when)))
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_text(chapters(found.lines()))
+
+
+async def _explained(home: Path, symbol: Symbol, until: datetime | None) -> WhyNot:
+    cortex = cortex_reactor(settings_of_home(home))
+    async with opened_store(home) as store:
+        return await explain(store, cortex, symbol, until)
+
+
+def at(
+    when: Annotated[str, typer.Argument(metavar="T", help="an instant (UTC), or now")],
+    subject: Annotated[Subject, typer.Argument(help="what to look at")],
+    home: options.Home = DEFAULT_HOME,
+    as_json: options.Json = False,
+) -> None:
+    """What was held, ordered, risked or chosen at an instant."""
+    rows = asyncio.run(_looked(home, subject, instant_or_now(when)))
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        console.print(f"no {subject} at {when}")
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        console.print(pairs((name.replace("_", " "), _said(value)) for name, value in row.items()))
+
+
+async def _looked(home: Path, subject: Subject, until: datetime | None) -> Rows:
+    async with opened_store(home) as store:
+        return await look(store, subject, until)
+
+
+def _said(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case dict():
+            return ", ".join(f"{name} {each}" for name, each in value.items()) or "-"
+        case list():
+            return ", ".join(map(str, value)) or "-"
+        case _:
+            return str(value)

@@ -21,7 +21,7 @@ from nexus_ops.access import DEFAULT_HOME, stack_word
 from nexus_ops.commands import options
 from nexus_ops.composition import cortex_reactor, settings_for
 from nexus_ops.market_options import MarketOptions
-from nexus_ops.output import console, print_json, progress, stderr
+from nexus_ops.output import console, print_json, print_text, progress, stderr
 from nexus_ops.screen import watch
 from nexus_ops.stack.house import House
 from nexus_ops.stack.life import prepare_home
@@ -39,7 +39,7 @@ def up(
     end: options.To = None,
     symbols: options.Symbols = None,
     venue: options.Venue = None,
-    speed: Annotated[str, typer.Option(help="market seconds in a second, or max")] = "600",
+    speed: Annotated[str, typer.Option(help="market seconds in a second, or max")] = "1200",
     mode: options.Mode = "pilot",
     strategy: options.Strategy = None,
     script: options.Script = None,
@@ -122,7 +122,7 @@ def _show(report: demos.DemoReport) -> None:
             )
     console.print(table)
     if report.story:
-        console.print(f"\n{report.story}\n", markup=False)
+        print_text(f"\n{report.story}\n")
     for problem in report.problems:
         stderr.print(f"not as promised: {problem}", style="red", markup=False)
     if not report.problems:

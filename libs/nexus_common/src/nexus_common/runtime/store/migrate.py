@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from nexus_common.runtime.errors import ConfigurationError, StoreUnavailable
-from nexus_common.runtime.store.schema import REVISIONS, require_revision
+from nexus_common.runtime.store.revision import REVISIONS, require_revision
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATING = 7957705  # an advisory lock: two starts at once migrate one after the other

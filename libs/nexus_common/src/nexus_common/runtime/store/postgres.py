@@ -14,8 +14,8 @@ from nexus_common.contracts.message import Event
 from nexus_common.runtime.ports import AlreadyHandled, Batch, Clock, Lease
 from nexus_common.runtime.store import append_sql
 from nexus_common.runtime.store.append import conflict, copy, insert, refusal
+from nexus_common.runtime.store.revision import require_revision
 from nexus_common.runtime.store.rows import Snapshot, StoredEvent, rows_of
-from nexus_common.runtime.store.schema import require_revision
 from nexus_common.runtime.store.session import Session
 
 # Above this many events a COPY in a transaction of its own is cheaper than one statement with JSON.

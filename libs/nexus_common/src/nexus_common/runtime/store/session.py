@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from nexus_common.runtime.errors import ConfigurationError, StoreUnavailable
-from nexus_common.runtime.store.schema import SERVICE_ROLE
+from nexus_common.runtime.store.revision import SERVICE_ROLE
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
