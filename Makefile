@@ -8,6 +8,7 @@ STAMP := $(VENV)/.ready
 UV_VERSION := 0.13.8
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 export UV_SYSTEM_CERTS := 1
+COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -52,17 +53,21 @@ bench: setup ## the benchmarks; figures under benchmarks/results/
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: setup ## make the lock files anew from the .in files
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.lock
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.in -o requirements-dev.lock
+	$(COMPILE) requirements.in -o requirements.lock
+	$(COMPILE) requirements-dev.in -o requirements-dev.lock
+	# for the images: what services run on, and what builds our packages; at the same versions as above
+	$(COMPILE) -c requirements.lock requirements-services.in -o requirements-services.lock
+	$(COMPILE) -c requirements-dev.lock requirements-build.in -o requirements-build.lock
 
-up: ## docker compose: the six services, NATS and Postgres
-	$(COMPOSE) up -d --build
+up: ## docker compose: the six services, NATS, Postgres and the simulated exchange; ARGS='--scale cortex=2'
+	@sh deploy/secrets.sh
+	$(COMPOSE) up -d --build $(ARGS)
 
-down: ## stop the containers; data stay in their volumes
-	$(COMPOSE) down
+down: ## stop the containers; data stay in their volumes (ARGS=-v removes them)
+	$(COMPOSE) down $(ARGS)
 
-logs: ## follow the containers' logs
-	$(COMPOSE) logs -f
+logs: ## follow the containers' logs; ARGS=executor for those of one service
+	$(COMPOSE) logs -f $(ARGS)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -41,23 +41,29 @@ class Killed(BaseException):
 
 
 class Fate:
-    """Decides by a seed who dies where."""
+    """Decides by a seed who dies where: now and then between turns, often where something is written or sent."""
 
-    def __init__(self, seed: int, chance: float) -> None:
+    def __init__(self, seed: int, between_turns: float, at_writes: float) -> None:
         self._random = Random(seed)
-        self._chance = chance
+        self._between_turns = between_turns
+        self._at_writes = at_writes
         self._armed = False
         self.kills: list[str] = []
 
     def strikes(self, where: str) -> bool:
-        struck = self._armed and self._random.random() < self._chance
+        """Whether somebody dies between turns."""
+        return self._struck(where, self._between_turns)
+
+    def strike(self, where: str) -> None:
+        """Perhaps die at a write."""
+        if self._struck(where, self._at_writes):
+            raise Killed(where)
+
+    def _struck(self, where: str, chance: float) -> bool:
+        struck = self._armed and self._random.random() < chance
         if struck:
             self.kills.append(where)
         return struck
-
-    def strike(self, where: str) -> None:
-        if self.strikes(where):
-            raise Killed(where)
 
     def toss(self) -> bool:
         return self._random.random() < 0.5
@@ -183,11 +189,13 @@ class FragileRing(LocalRing):
 
 
 class FragileHouse(LocalHouse):
-    """A house whose services die by a seed; with a chance of zero, the plain one."""
+    """A house whose services die by a seed; with chances of zero, the plain one."""
 
-    def __init__(self, settings: NexusSettings, market: Market, seed: int, chance: float) -> None:
+    def __init__(
+        self, settings: NexusSettings, market: Market, seed: int, between_turns: float, at_writes: float
+    ) -> None:
         super().__init__(settings, market)
-        self.fate = Fate(seed, chance)
+        self.fate = Fate(seed, between_turns, at_writes)
         self.store = FragileStore(self.fate)
         self._desk = ingest.desk(self.store)
         self._epoch = 0
@@ -239,7 +247,8 @@ async def play(
     mode: str = "pilot",
     script: Path | None = None,
     kills: int = 0,
-    chance: float = 0.0,
+    between_turns: float = 0.0,
+    at_writes: float = 0.0,
 ) -> Day:
     environment = {
         "NEXUS__INGEST__SEED": str(seed),
@@ -250,7 +259,7 @@ async def play(
     }
     settings = settings_for(environment)
     market = ingest.market(settings.ingest)
-    house = FragileHouse(settings, market, kills, chance)
+    house = FragileHouse(settings, market, kills, between_turns, at_writes)
     await house.open()
     for step in market.steps():
         await house.step(step)

@@ -152,41 +152,47 @@ async def test_the_days_are_eventful_enough_to_judge_by(played: Played) -> None:
         assert kind in events
 
 
-@pytest.mark.parametrize(
-    ("name", "kills", "chance"),
-    [
-        ("falling", 1, 0.02),
-        ("quiet", 2, 0.02),
-        ("copilot", 3, 0.02),
-        ("busy", 4, 0.02),
-        ("busy", 5, 0.05),
-        ("falling", 6, 0.10),
-    ],
-)
-async def test_killed_anywhere_the_services_decide_the_same(
-    played: Played, name: str, kills: int, chance: float
-) -> None:
-    undisturbed = await played(**DAYS[name])
-    disturbed = await played(**DAYS[name], kills=kills, chance=chance)
-    where = Counter(disturbed.kills)
-    assert sum(where.values()) > 100
-    assert {f"{service} {when} commit" for service in ("executor", "shield") for when in ("before", "after")} <= set(where)
+DEATHS = {
+    "falling": {"kills": 1, "between_turns": 0.02, "at_writes": 0.2},
+    "quiet": {"kills": 2, "between_turns": 0.01, "at_writes": 0.4},
+    "long": {"kills": 3, "between_turns": 0.05, "at_writes": 0.1},
+    "copilot": {"kills": 4, "between_turns": 0.0, "at_writes": 0.4},
+    "busy": {"kills": 5, "between_turns": 0.02, "at_writes": 0.3},
+}
+WRITES = {
+    *(f"{service} {when} commit" for service in ("executor", "shield") for when in ("before", "after")),
+    *("executor before submit", "executor after submit"),
+}
+
+
+@pytest.fixture(params=DEATHS)
+async def twins(request: pytest.FixtureRequest, played: Played) -> Any:
+    """The same day undisturbed and with deaths."""
+    name = request.param
+    return await played(**DAYS[name]), await played(**DAYS[name], **DEATHS[name])
+
+
+async def test_killed_anywhere_the_services_decide_the_same(twins: Any) -> None:
+    undisturbed, disturbed = twins
+    assert len(disturbed.kills) > 20
+    assert set(disturbed.kills) & WRITES
     left, right = await _bodies(undisturbed), await _bodies(disturbed)
     different = [key for key in sorted({*left, *right}) if left.get(key) != right.get(key)]
     assert different == []
     assert await decisions_hash(undisturbed.store) == await decisions_hash(disturbed.store)
 
 
-@pytest.mark.parametrize(("name", "kills"), [("falling", 1), ("busy", 4)])
-async def test_killed_anywhere_the_exchange_sees_the_same_orders_once(
-    played: Played, name: str, kills: int
-) -> None:
-    undisturbed, disturbed = await played(**DAYS[name]), played(**DAYS[name], kills=kills, chance=0.02)
+async def test_killed_anywhere_the_exchange_sees_the_same_orders_once(twins: Any) -> None:
+    undisturbed, disturbed = twins
     assert duplicate_orders(disturbed.records) == []
     assert [span for span in unprotected_spans(disturbed.records) if span.start != span.end] == []
     assert _orders(disturbed) == _orders(undisturbed)
     outcome = await replay(disturbed.store, cortex_reactor(disturbed.settings))
     assert outcome.equal
+
+
+async def test_the_deaths_are_everywhere_a_write_is(played: Played) -> None:
+    assert set((await played(**DAYS["busy"], **DEATHS["busy"])).kills) >= WRITES
 
 
 async def _bodies(day: Any) -> dict[tuple[str, int], str]:

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from nexus_common.runtime.errors import ConfigurationError, DependencyMissing, NexusError
-from nexus_ops.commands import explaining, record, running, trading
+from nexus_ops.commands import explaining, maintaining, record, running, status, trading
 
 app = typer.Typer(
     name="nexus",
@@ -20,9 +20,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 running.register(app)
+status.register(app)
 record.register(app)
 explaining.register(app)
 trading.register(app)
+maintaining.register(app)
 
 
 def main() -> None:

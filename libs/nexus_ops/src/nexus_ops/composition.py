@@ -36,6 +36,24 @@ def settings_for(environment: Mapping[str, str]) -> NexusSettings:
     return settings
 
 
+def rehearsed(environment: Mapping[str, str]) -> tuple[dict[str, str], NexusSettings, Market]:
+    """Everything a run is made of, tried out before anything is started.
+
+    Returns the variables, with a paper account at each venue of the market, and what they lead to.
+
+    Raises:
+        ConfigurationError: a setting, the data, a symbol, a strategy or the script cannot be used.
+    """
+    market = ingest.market(settings_for(environment).ingest)
+    ingest.instruments_of(market)
+    venues = sorted({market.venue_of(symbol) for symbol in market.symbols})
+    complete = {"NEXUS__TELEGRAM__VENUES": ",".join(venues), **environment}
+    settings = settings_for(complete)
+    for put_together in (cortex.reactor, shield.reactor, telegram.reactor, scheduler.reactor):
+        put_together(settings)
+    return complete, settings, market
+
+
 def settings_of_home(home: Path) -> NexusSettings:
     """The settings that the run in a home folder was started with; without one, those of this environment."""
     word = home / "market.json"

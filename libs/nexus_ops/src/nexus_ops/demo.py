@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from nexus_common.contracts.feed import FeedEnded
 from nexus_common.contracts.market import CandlesClosed
 from nexus_common.runtime.clock import WallClock
-from nexus_common.runtime.errors import NexusError
+from nexus_common.runtime.errors import NexusError, StoreUnavailable
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.store.postgres import PostgresStore
 from nexus_ops.ledger import Ledger, fetch_ledger
@@ -71,14 +72,17 @@ async def _until_ended(house: House, advance: Advance, on_tick: Callable[[], Non
     store = await PostgresStore.connect(house.addresses.store, fingerprint="ops", clock=WallClock())
     try:
         moved, seen = time.monotonic(), 0
-        while not await _has_ended(store):
+        while True:
             on_tick()
-            latest = await store.latest("market", 1)
-            if latest and latest[0].global_position > seen:
-                moved, seen = time.monotonic(), latest[0].global_position
-                if isinstance(latest[0].event, CandlesClosed):
-                    at = latest[0].event.at
-                    advance(at.timestamp(), f"{at:%Y-%m-%d %H:%M}")
+            with suppress(StoreUnavailable):  # the supervisor is bringing it back
+                if await _has_ended(store):
+                    return
+                latest = await store.latest("market", 1)
+                if latest and latest[0].global_position > seen:
+                    moved, seen = time.monotonic(), latest[0].global_position
+                    if isinstance(latest[0].event, CandlesClosed):
+                        at = latest[0].event.at
+                        advance(at.timestamp(), f"{at:%Y-%m-%d %H:%M}")
             if time.monotonic() - moved > STALL_SECONDS:
                 raise NexusError(_stalled(house))
             if house.supervisor.wait_until_stop_is_wanted(0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -20,6 +21,7 @@ from nexus_common.contracts.account import BalanceChanged
 from nexus_common.contracts.market import CandlesClosed
 from nexus_common.contracts.message import Event
 from nexus_common.runtime.clock import WallClock
+from nexus_common.runtime.errors import StoreUnavailable
 from nexus_common.runtime.store.postgres import PostgresStore
 from nexus_ops.output import console
 from nexus_ops.stack.house import House
@@ -47,6 +49,7 @@ class View:
     net: Decimal = Decimal(0)
     notices: deque[str] = field(default_factory=lambda: deque(maxlen=NOTICES_SHOWN))
     fresh: list[str] = field(default_factory=list)
+    read_up_to: int = 0
 
     def take(self, event: Event, occurred_at: datetime) -> None:
         match event:
@@ -80,7 +83,7 @@ def watch(house: House) -> None:
 
 async def _watch(house: House) -> None:
     store = await PostgresStore.connect(house.addresses.store, fingerprint="ops", clock=WallClock())
-    view, after, begun = View(), 0, time.monotonic()
+    view, begun = View(), time.monotonic()
     live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
     try:
         if live is not None:
@@ -88,7 +91,8 @@ async def _watch(house: House) -> None:
         else:
             console.print(_processes_line(house), markup=False)
         while not house.supervisor.wait_until_stop_is_wanted(0):
-            after = await _take_new(store, view, after)
+            with suppress(StoreUnavailable):  # the supervisor is bringing it back
+                await _take_new(store, view)
             if live is not None:
                 live.update(_screen(house, view, time.monotonic() - begun), refresh=True)
             else:
@@ -108,12 +112,11 @@ async def _watch(house: House) -> None:
         await store.close()
 
 
-async def _take_new(store: PostgresStore, view: View, after: int) -> int:
-    while page := await store.read_categories(HEARD, after, limit=PAGE):
+async def _take_new(store: PostgresStore, view: View) -> None:
+    while page := await store.read_categories(HEARD, view.read_up_to, limit=PAGE):
         for recorded in page:
             view.take(recorded.event, recorded.envelope.occurred_at)
-        after = page[-1].global_position
-    return after
+        view.read_up_to = page[-1].global_position
 
 
 def _processes_line(house: House) -> str:

@@ -73,7 +73,9 @@ async def look(store: EventStore, subject: Subject, until: datetime | None) -> R
             )
         case Subject.SESSIONS:
             roles = await folded(store, "access", until)
-            return _rows(await folded(store, "session", until), lambda key, state: _session(key, state, roles))
+            return _rows(
+                await folded(store, "session", until), lambda key, state: _session(key, state, roles)
+            )
 
 
 async def last_close(store: EventStore) -> datetime | None:

@@ -104,9 +104,7 @@ def _document(recorded: Recorded[Event] | None) -> dict[str, Any] | None:
     }
 
 
-async def why_not(
-    store: EventStore, cortex: CortexReactor, symbol: Symbol, until: datetime | None
-) -> WhyNot:
+async def why_not(store: EventStore, cortex: CortexReactor, symbol: Symbol, until: datetime | None) -> WhyNot:
     """Why `symbol` is not traded as of an instant (None: now). `cortex` is a fresh reactor with the run's settings.
 
     Raises:

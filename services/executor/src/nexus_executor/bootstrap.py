@@ -51,7 +51,7 @@ async def build(context: Context) -> Work:
     settings = context.settings
     client = ExchangeClient(
         settings.exchange.url,
-        name=f"executor-{settings.runtime.instance}",
+        name=f"executor-{context.leases.number}",
         timeout=settings.exchange.timeout_seconds,
     )
     context.closing.push_async_callback(client.close)

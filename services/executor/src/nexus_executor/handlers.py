@@ -16,6 +16,7 @@ from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.trade import AbandonEntry, ExitReason, OrderExit, ReportUnprotected
 from nexus_common.contracts.values import AccountId, Service
 from nexus_common.runtime.ports import Desk, Turn
+from nexus_common.runtime.quiet import Quiet
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.order import ORDER, OrderStatus
@@ -114,6 +115,15 @@ class ExecutorReactor:
             f"orders do not settle at {turn.at:%Y-%m-%d %H:%M} within {PASSES_MAX} passes; trades {restless}: "
             "their venue answers in a way that always asks for more"
         )
+
+    async def quiet(self, at: datetime, desk: Desk) -> Quiet | None:
+        """Until a held trade's time or its break-even price; what its orders do, their venue knows."""
+        view = self._view
+        if view.restless or view.unsettled or view.proposals or self._unreconciled is None:
+            return None
+        if self._unreconciled or any(self._owns(name) and name not in view.opened for name in view.accounts):
+            return None
+        return await self._timers.quiet(desk)
 
     async def reconcile(self, at: datetime, desk: Desk) -> None:
         """Compare every account with its venue, on demand."""

@@ -9,12 +9,13 @@ from uuid import UUID
 from nexus_common.contracts import ids
 from nexus_common.contracts.market import Candle
 from nexus_common.contracts.trade import ExitReason, ExpireProposal, MoveStop, OrderExit, TradeCommand
-from nexus_common.contracts.values import AccountId
+from nexus_common.contracts.values import AccountId, Direction
 from nexus_common.runtime.ports import Desk
+from nexus_common.runtime.quiet import Quiet, above, below
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, TradeState
-from nexus_executor.domain.trail import break_even_due, time_stop_due
+from nexus_executor.domain.trail import break_even_due, break_even_level, time_stop_due
 from nexus_executor.domain.view import View
 
 
@@ -34,6 +35,21 @@ class Timers:
         for holding in list(self._view.holdings.values()):
             if holding.proposed is None and not holding.is_over and self._owns(holding.account):
                 await self._position(holding, at, desk)
+
+    async def quiet(self, desk: Desk) -> Quiet:
+        """Before which time, and inside which prices, nothing that is held becomes due."""
+        quiet = Quiet()
+        for holding in self._view.holdings.values():
+            if holding.proposed is not None or holding.is_over or holding.filled_at is None:
+                continue
+            trade: TradeState = await desk.state(TRADE, holding.trade)
+            if self._owns(holding.account) and trade.is_held and trade.exit is None:
+                level = break_even_level(trade, self._rules)
+                key = (holding.venue, holding.symbol)
+                is_long = holding.direction is Direction.LONG
+                bands = {} if level is None else {key: below(level) if is_long else above(level)}
+                quiet = quiet.joined(Quiet(time_stop_due(trade), bands))
+        return quiet
 
     async def _proposal(self, holding: Holding, at: datetime, desk: Desk) -> None:
         proposed = holding.proposed

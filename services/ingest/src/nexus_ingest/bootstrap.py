@@ -133,7 +133,7 @@ async def build(context: Context) -> Work:
         tell_exchange,
         Pace(None if settings.ingest.speed == "max" else float(settings.ingest.speed)),
         epoch=guard.epoch if guard else 0,
-        instance=settings.runtime.instance,
+        instance=context.leases.number,
         trace=context.trace,
         health=context.health,
     )

@@ -92,9 +92,11 @@ class Player:
         # One instant back, so that the step that was left in the middle is gone through again.
         for step in self._market.steps_after(at - timedelta(seconds=1)):
             await self._pace(step.at)
-            marks = last.marks if last is not None and step.at == last.at else await self._record(step)
-            self._trace.point("telling the exchange")
-            await self._tell_exchange(step)
+            if last is not None and step.at == last.at:
+                marks = last.marks
+                await self._tell_exchange(step)
+            else:
+                marks = await self._begin(step)
             await self._go_round(step.at, marks)
             self._health.note(step=step.at)
             at = step.at
@@ -109,14 +111,15 @@ class Player:
         await self._desk.commit()
         await self._publish(self._desk.take_recorded())
 
-    async def _record(self, step: Step) -> tuple[Mark, ...]:
+    async def _begin(self, step: Step) -> tuple[Mark, ...]:
+        """Record the step, then let the services hear of it and the exchange match it at the same time."""
         self._trace.point(f"recording {step.at:%Y-%m-%dT%H:%M}")
         self._desk.begin(())
         await self._recorder.step(step, self._desk)
         await self._desk.commit()
-        self._trace.point("committed")
+        self._trace.point("telling the exchange")
         recorded = self._desk.take_recorded()
-        await self._publish(recorded)
+        await asyncio.gather(self._relay.try_publish(recorded), self._tell_exchange(step))
         return tuple((r.global_position, r.envelope.category) for r in recorded)
 
     async def _go_round(self, at: datetime, marks: Sequence[Mark]) -> None:

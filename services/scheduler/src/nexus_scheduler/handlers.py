@@ -26,6 +26,7 @@ from nexus_common.contracts.schedule import (
 from nexus_common.contracts.session import SessionOpened, TaskCancelRequested, TaskRequested
 from nexus_common.contracts.values import Service, Symbol, UserId
 from nexus_common.runtime.ports import Desk, Turn
+from nexus_common.runtime.quiet import Quiet
 from nexus_scheduler.domain.cron import next_after
 from nexus_scheduler.domain.schedule import SCHEDULE
 
@@ -103,6 +104,10 @@ class SchedulerReactor:
 
     async def resume(self, desk: Desk) -> None:
         """Nothing is left open by a stop: what came due meanwhile is due at the next turn."""
+
+    async def quiet(self, at: datetime, desk: Desk) -> Quiet | None:
+        """Until the next task is due; a price alert looks at every close."""
+        return None if self._alerts else Quiet(self._earliest)
 
     async def react(self, turn: Turn, batch: Sequence[Envelope[Event]], desk: Desk) -> None:
         for envelope in batch:

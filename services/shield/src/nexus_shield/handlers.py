@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from uuid import UUID
@@ -33,9 +33,11 @@ from nexus_common.contracts.session import (
 from nexus_common.contracts.signal import SignalRaised
 from nexus_common.contracts.values import AccountId, Origin, Service, UserId
 from nexus_common.runtime.ports import Desk, Turn
+from nexus_common.runtime.quiet import Quiet
 from nexus_shield.domain.account_view import Account, User
 from nexus_shield.domain.facts import note
 from nexus_shield.domain.guard import CRYPTO, GUARD
+from nexus_shield.domain.leeway import quiet_bands
 from nexus_shield.domain.requests import request_by_hand, request_of_signal
 from nexus_shield.domain.risk import RISK, mark_equity
 from nexus_shield.domain.state import RiskState
@@ -86,6 +88,35 @@ class ShieldReactor:
 
     async def resume(self, desk: Desk) -> None:
         """Nothing is left open by a crash: verdicts and equity are decided within a turn, or again."""
+
+    def pass_over(self, count: int) -> None:
+        """Market events that a backtest leaves out here, because nothing of them would be remembered."""
+        self._world.market.pass_over(count)
+
+    async def quiet(self, at: datetime, desk: Desk) -> Quiet | None:
+        """Until a verdict or a block runs out or a day begins, and while no equity reaches a limit.
+
+        Falls of the reference market are not looked at: `possible_falls` finds them beforehand.
+        """
+        dues = [verdict.valid_until for verdict in self._world.people.unused.values()]
+        held = (await desk.state(GUARD, CRYPTO)).black_swan_until
+        midnight = datetime.combine(at.date() + timedelta(days=1), time(), UTC)
+        quiet = Quiet(min([*dues, midnight] if held is None else [*dues, held, midnight]))
+        for account in self._accounts():
+            wallet = self._world.people.wallets.get(account.account)
+            if wallet is None:
+                continue
+            state: RiskState = await desk.state(RISK, account.account)
+            user = self._world.user_of(account)
+            if not state.holdings:
+                if self._marked.get(account.account) != (state, wallet, at.date(), user):
+                    return None
+                continue
+            bands = quiet_bands(self._world, account, state, user.settings)
+            if bands is None:
+                return None
+            quiet = quiet.joined(Quiet(None, bands))
+        return quiet
 
     async def react(self, turn: Turn, batch: Heard, desk: Desk) -> None:
         for envelope in batch:

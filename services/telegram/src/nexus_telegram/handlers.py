@@ -16,6 +16,7 @@ from nexus_common.contracts.notice import ComposeNotice, Urgency
 from nexus_common.contracts.session import AccountSpec, GrantRole, OpenSession, RefuseInput, Role, TakeInput
 from nexus_common.contracts.values import AccountId, Mode, Profile, Service, UserId
 from nexus_common.runtime.ports import Desk, Turn
+from nexus_common.runtime.quiet import Quiet
 from nexus_telegram.commands import COMMANDS, Answer, Ask, Refusal, understand
 from nexus_telegram.domain.access import ACCESS
 from nexus_telegram.domain.notices import NOTICE
@@ -82,6 +83,12 @@ class TelegramReactor:
 
     async def resume(self, desk: Desk) -> None:
         """Nothing is left open by a stop: what was taken was answered in the same commit."""
+
+    async def quiet(self, at: datetime, desk: Desk) -> Quiet | None:
+        """Until the script goes on."""
+        if not self._opened:
+            return None
+        return Quiet(self._script[self._next].at if self._next < len(self._script) else None)
 
     async def react(self, turn: Turn, batch: Sequence[Envelope[Event]], desk: Desk) -> None:
         if not self._opened:

@@ -179,3 +179,7 @@ class WorkDesk:
     def forget(self, stream: str) -> None:
         """Drop a stream from memory; it is folded from the store again when it is needed."""
         self._heads.pop(stream, None)
+
+    def forget_all(self) -> None:
+        """Drop every stream from memory, between two turns: others may write them from now on."""
+        self._heads.clear()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import chain
-from typing import Final
-
-from sqlalchemy import Table
+from typing import TYPE_CHECKING, Final
 
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
@@ -15,6 +13,9 @@ from nexus_common.runtime.errors import StoreUnavailable
 from nexus_common.runtime.log import get_logger
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.projection import Change, Projection, ProjectionRunner, ReadModels
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
 
 POLL_SECONDS: Final = 0.5
 log = get_logger(__name__)

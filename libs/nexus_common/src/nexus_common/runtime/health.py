@@ -13,7 +13,7 @@ from nexus_common.runtime.errors import ConfigurationError
 class Health:
     """A service's answer to the question whether it is well."""
 
-    def __init__(self, service: str, instance: int) -> None:
+    def __init__(self, service: str, instance: str) -> None:
         self._facts: dict[str, object] = {
             "service": service,
             "instance": instance,

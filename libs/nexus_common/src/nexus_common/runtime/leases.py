@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Literal
 
 from nexus_common.contracts.values import Service
@@ -120,10 +121,8 @@ class Leases:
             await self._roll.leave()
 
     async def _pause(self) -> None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), RENEW_SECONDS)
-        except TimeoutError:
-            pass
         self._woken.clear()
 
     async def _share_anew(self, roll: Roll) -> None:

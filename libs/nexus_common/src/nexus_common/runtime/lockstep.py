@@ -100,6 +100,7 @@ class Lockstep:
         if parts != self._answered_parts:
             # We own other partitions than when we answered: the answers did not speak for them.
             self._answers.clear()
+            self._desk.forget_all()
             self._answered_parts = parts
         joined = self._joining.get(token.key)
         token = token if joined is None else joined.joined(token)

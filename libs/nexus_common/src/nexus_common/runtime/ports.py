@@ -108,6 +108,9 @@ class EventStore(Protocol):
     async def release(self, lease: Lease) -> None:
         """Give a partition back before its time."""
 
+    async def holders(self, prefix: str) -> Mapping[str, str]:
+        """Who holds which of the partitions whose names begin so; leases that ran out are left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

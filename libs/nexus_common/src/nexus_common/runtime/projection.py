@@ -10,16 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
-from sqlalchemy import Table
 
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import format_decimal, format_instant
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.store.session import Connection, Session
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
 
 Document = Mapping[str, Any]
 Progress = Callable[[int, int], None]

@@ -8,7 +8,7 @@ follow. Rounds repeat until one passes in which nobody recorded anything.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -80,7 +80,19 @@ class Token:
         return len(self.parts) >= self.parts_total
 
     def to_bytes(self) -> bytes:
-        return orjson.dumps({**asdict(self), "at": format_instant(self.at)})
+        return orjson.dumps(
+            {
+                "at": format_instant(self.at),
+                "position": self.position,
+                "epoch": self.epoch,
+                "round": self.round,
+                "slot": self.slot,
+                "base": self.base,
+                "produced": self.produced,
+                "parts": self.parts,
+                "parts_total": self.parts_total,
+            }
+        )
 
     @staticmethod
     def from_bytes(data: bytes) -> Token:

@@ -13,9 +13,9 @@ from nexus_common.contracts.run import Head, HeadsRecorded, RunEvent, RunStarted
 from nexus_common.contracts.values import Service
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.desk import WorkDesk
-from nexus_common.runtime.errors import NexusError
+from nexus_common.runtime.errors import NexusError, WrongExpectedVersion
 from nexus_common.runtime.fingerprint import code_fingerprint
-from nexus_common.runtime.leases import Leases
+from nexus_common.runtime.leases import Leases, instance_name
 from nexus_common.runtime.log import get_logger
 from nexus_common.runtime.ports import Clock
 from nexus_common.runtime.relay import Relay
@@ -24,6 +24,7 @@ from nexus_common.runtime.store.postgres import PostgresStore
 
 HEADS_SECONDS = 60.0
 HEADS_MAX = 5_000
+WRITERS_MAX = 16
 log = get_logger(__name__)
 
 
@@ -64,7 +65,7 @@ class RunLog:
         self._service = service
         self._settings = settings
         self._leases = leases
-        self._instance = f"{service}-{settings.runtime.instance}"
+        self._instance = f"{service}-{instance_name(settings.runtime.instance)}"
 
     async def started(self) -> None:
         guard = self._leases.guard
@@ -117,7 +118,14 @@ class RunLog:
         now = self._clock.now()
         # Two replicas may write at the same instant; their names keep the causes apart.
         cause = timer_id(f"run/{self._instance}/{event.type}/{part}", now)
-        desk = self._desk()
-        await desk.handle(RUN, self._service.value, Note(now, event), cause=cause, correlation=NEXUS)
-        await desk.commit()
-        await self._relay.try_publish(desk.take_recorded())
+        for left in reversed(range(WRITERS_MAX)):
+            desk = self._desk()
+            await desk.handle(RUN, self._service.value, Note(now, event), cause=cause, correlation=NEXUS)
+            try:
+                await desk.commit()
+            except WrongExpectedVersion:
+                if not left:
+                    raise
+                continue  # another replica was quicker: behind it, then
+            await self._relay.try_publish(desk.take_recorded())
+            return

@@ -26,7 +26,7 @@ from nexus_common.runtime.errors import ConfigurationError, DependencyMissing, N
 from nexus_common.runtime.fingerprint import code_fingerprint
 from nexus_common.runtime.following import Follower
 from nexus_common.runtime.health import Health
-from nexus_common.runtime.leases import Leases
+from nexus_common.runtime.leases import Leases, instance_name
 from nexus_common.runtime.lockstep import Lockstep
 from nexus_common.runtime.ports import Clock, EventStore, Reactor
 from nexus_common.runtime.projection import Projection, ReadModels
@@ -76,9 +76,9 @@ class Context:
             desk,
             self.bus,
             self.relay,
-            self.settings.runtime.instance,
+            self.leases.number,
             self.trace,
-            parts=(lambda: self.leases.held) if self.partitioned else tuple,
+            parts=self.leases.settle if self.partitioned else tuple,
             parts_total=PARTITIONS.get(self.service, 0),
             newest=newest[0].global_position if newest else 0,
         )
@@ -96,7 +96,7 @@ class Context:
     async def desk(self, reactor: Reactor) -> WorkDesk:
         name = self.service.value
         # Replicas share the work but not the ear: each one keeps an inbox of its own.
-        reader = topology.durable(self.service, self.settings.runtime.instance) if self.partitioned else name
+        reader = topology.durable(self.service, self.leases.number) if self.partitioned else name
         return WorkDesk(
             self.store,
             name,
@@ -119,7 +119,7 @@ def run(service: Service, build: Build) -> None:
         settings = load()
         logs.configure(
             service.value,
-            str(settings.runtime.instance),
+            instance_name(settings.runtime.instance),
             settings.runtime.log_level,
             repeat_seconds=settings.runtime.log_repeat_seconds,
             secrets=settings.secret_values(),
@@ -167,9 +167,9 @@ async def _connect(service: Service, settings: NexusSettings, closing: AsyncExit
     clock = WallClock()
     instance = settings.runtime.instance
     trace_dir = settings.runtime.trace_dir
-    trace = Trace(Path(trace_dir) / f"{service}-{instance}.trace" if trace_dir else None)
+    trace = Trace(Path(trace_dir) / f"{service}-{instance_name(instance)}.trace" if trace_dir else None)
     trace.point("starting")
-    health = Health(service.value, instance)
+    health = Health(service.value, instance_name(instance))
     await health.listen(settings.runtime.health_host, settings.runtime.health_port)
     closing.push_async_callback(health.close)
     fingerprint = f"{code_fingerprint()[:16]}/{settings.settings_hash()[:16]}"
@@ -177,7 +177,7 @@ async def _connect(service: Service, settings: NexusSettings, closing: AsyncExit
     closing.push_async_callback(store.close)
     leases = Leases(store, service, instance, settings.runtime.replicas, PARTITIONS.get(service, 1))
     await leases.take()
-    bus = await JetStreamBus.connect(settings.bus.url, name=f"{service}-{instance}")
+    bus = await JetStreamBus.connect(settings.bus.url, name=f"{service}-{leases.number}")
     closing.push_async_callback(bus.close)
     relay = Relay(store, bus, topology.owned_by(service), lambda: handled_by_all(store))
     return Context(service, settings, clock, store, bus, relay, leases, trace, health, closing)

@@ -94,8 +94,14 @@ class ExchangeSettings(Section):
 
 
 class RuntimeSettings(Section):
-    instance: int = Field(1, ge=1, description="number of this replica of a service")
-    replicas: int = Field(1, ge=1, description="how many replicas of a service share its partitions")
+    instance: Annotated[int, Ge(1)] | Literal["auto"] = Field(
+        1, description="number of this replica of a service; auto: the first that no other host has"
+    )
+    replicas: int = Field(
+        1,
+        ge=1,
+        description="how many numbered replicas of a service share its partitions; auto counts itself",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
     )

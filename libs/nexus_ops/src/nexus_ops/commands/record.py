@@ -1,4 +1,4 @@
-"""Verbs about the record: events, replay, verify, rebuild."""
+"""Verbs about the record: events, replay, verify."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nexus_common.runtime.store.export import export_line
 from nexus_common.runtime.store.export import verify as verify_store
 from nexus_common.runtime.store.verify_chain import Verifier
 from nexus_ops.access import DEFAULT_HOME, opened_store
-from nexus_ops.commands import options
+from nexus_ops.commands import options, parked
 from nexus_ops.composition import cortex_reactor, settings_of_home
 from nexus_ops.decisions import decisions_hash
 from nexus_ops.output import console, print_json, progress, stderr
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     events.command("tail")(tail)
     events.command("export")(export)
     events.command("show")(show)
+    parked.register(events)
     app.add_typer(events, name="events")
     app.command("replay")(replay_command)
     app.command("verify")(verify)

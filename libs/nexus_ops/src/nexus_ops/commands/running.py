@@ -1,4 +1,4 @@
-"""Verbs that run the house: up, demo, status."""
+"""Verbs that run the house: up, demo."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ import typer
 from rich.table import Table
 
 from nexus_common.runtime.clock import WallClock
-from nexus_common.runtime.errors import NexusError
 from nexus_common.runtime.store.postgres import PostgresStore
 from nexus_ops import demo as demos
-from nexus_ops.access import DEFAULT_HOME, stack_word
+from nexus_ops.access import DEFAULT_HOME
 from nexus_ops.commands import options
-from nexus_ops.composition import cortex_reactor, settings_for
+from nexus_ops.composition import cortex_reactor, rehearsed
 from nexus_ops.market_options import MarketOptions
 from nexus_ops.output import console, print_json, print_text, progress, stderr
 from nexus_ops.screen import watch
@@ -30,7 +29,6 @@ from nexus_ops.stack.life import prepare_home
 def register(app: typer.Typer) -> None:
     app.command("up")(up)
     app.command("demo")(demo)
-    app.command("status")(status)
 
 
 def up(
@@ -50,8 +48,7 @@ def up(
 ) -> None:
     """Run everything on this machine and watch it trade; Ctrl-C stops it all."""
     market = MarketOptions(data, start, end, symbols, venue, speed, mode, strategy, script, seed, minutes)
-    environment = {**market.environment(), "NEXUS__RUNTIME__LOG_LEVEL": "info"}
-    settings_for(environment)  # refuse wrong settings before anything is started
+    environment, _, _ = rehearsed(market.environment())
     prepare_home(home, environment, fresh=fresh)
     with House(home, environment) as house:
         house.start()
@@ -77,23 +74,15 @@ def demo(
 ) -> None:
     """Play a bounded market at full speed, then judge it: ledger, protection, replay, and one trade's story."""
     market = MarketOptions(data, start, end, symbols, venue, "max", mode, strategy, script, seed, minutes)
-    environment = market.environment()
-    settings = settings_for(environment)
     begun = time.monotonic()
+    environment, settings, played = rehearsed(market.environment())
     with ExitStack() as closing:
         folder = home or Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="nexus-demo-")))
         prepare_home(folder, environment, fresh=True)
         house = closing.enter_context(House(folder, environment, cortex_replicas))
-        first, last = settings.ingest.start, settings.ingest.end
-        known = first is not None and last is not None
-        total = last.timestamp() - first.timestamp() if known and first and last else None
-        with progress("starting", total) as advance:
-            origin = first.timestamp() if known and first else None
-
-            def moved(at: float, text: str) -> None:
-                advance(at - origin if origin is not None else 0.0, text)
-
-            ready = demos.play(house, moved)
+        origin = played.start.timestamp()
+        with progress("starting", played.end.timestamp() - origin) as advance:
+            ready = demos.play(house, lambda at, text: advance(at - origin, text))
         with progress("judging", None) as advance:
             report = asyncio.run(_judge(house, cortex_reactor(settings), advance))
     report.seconds, report.ready_seconds = time.monotonic() - begun, ready
@@ -127,18 +116,3 @@ def _show(report: demos.DemoReport) -> None:
         stderr.print(f"not as promised: {problem}", style="red", markup=False)
     if not report.problems:
         console.print("every promise held", style="green")
-
-
-def status(home: options.Home = DEFAULT_HOME, as_json: options.Json = False) -> None:
-    """Process ids, restarts and how far the market has been played."""
-    word = stack_word(home)
-    if word is None:
-        raise NexusError(f"nothing runs in {home}: start it with `nexus up`, or name its folder with --home")
-    document = {"home": str(home), "processes": word["processes"], "restarts": word["restarts"]}
-    if as_json:
-        print_json(document)
-        return
-    table = Table("process", "pid", "restarts", box=None, pad_edge=False)
-    for name, pid in word["processes"].items():
-        table.add_row(name, str(pid or "-"), str(word["restarts"].get(name, 0)))
-    console.print(table)

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class EmbeddedNats:
         self._password = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: FolderLock | None = None
+        # Whoever brings a dead server back must not come between the two halves of `wipe`.
+        self._changing = threading.RLock()
 
     @property
     def url(self) -> str:
@@ -69,34 +72,37 @@ class EmbeddedNats:
             ConfigurationError: the folder cannot be used or is in use, or the port is taken.
             DependencyMissing: the server program is not installed, or did not come up.
         """
-        if self.pid is not None:
-            return
-        home = prepare_folder(self.directory)
-        self._lock = self._lock or FolderLock(home)
-        self._lock.acquire()
-        try:
-            end_leftover(home / "nats.pid", STOP_SIGNALS)
-            if self._port:
-                require_free(self._port, "NATS")
-            self._launch(home)
-        except BaseException:
-            self.stop()
-            raise
+        with self._changing:
+            if self.pid is not None:
+                return
+            home = prepare_folder(self.directory)
+            self._lock = self._lock or FolderLock(home)
+            self._lock.acquire()
+            try:
+                end_leftover(home / "nats.pid", STOP_SIGNALS)
+                if self._port:
+                    require_free(self._port, "NATS")
+                self._launch(home)
+            except BaseException:
+                self.stop()
+                raise
 
     def stop(self) -> None:
         """Stop in order; the streams stay. Without a running server nothing happens."""
-        if self._process is not None:
-            end(self._process, STOP_SIGNALS)
-            self._process = None
-            (self.directory / "nats.pid").unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.release()
+        with self._changing:
+            if self._process is not None:
+                end(self._process, STOP_SIGNALS)
+                self._process = None
+                (self.directory / "nats.pid").unlink(missing_ok=True)
+            if self._lock is not None:
+                self._lock.release()
 
     def wipe(self) -> None:
         """Lose every stream: stop, delete what was stored, and start again on the same port."""
-        self.stop()
-        shutil.rmtree(self.directory / "jetstream", ignore_errors=True)
-        self.start()
+        with self._changing:
+            self.stop()
+            shutil.rmtree(self.directory / "jetstream", ignore_errors=True)
+            self.start()
 
     def wait(self) -> int:
         """Wait for the server's end and return its exit code."""

@@ -20,6 +20,18 @@ def time_stop_due(trade: TradeState) -> datetime | None:
     return trade.opened_at + trade.terms.plan.time_stop_bars * trade.terms.timeframe.duration
 
 
+def break_even_level(trade: TradeState, rules: ExecutionRules) -> Decimal | None:
+    """The price at which the gain reaches 1 R; None when the stop does not wait for it, or not any more."""
+    protection = trade.protection
+    if protection is None or not trade.entry_complete:
+        return None
+    sign = trade.terms.direction.sign
+    # The stop is past the entry: it has been moved already.
+    if (protection.stop - trade.average_price) * sign >= 0:
+        return None
+    return trade.average_price + sign * trade.terms.plan.stop_distance * rules.break_even_after_r
+
+
 def break_even_due(
     trade: TradeState, bar: Candle, instrument: Instrument, rules: ExecutionRules
 ) -> Decimal | None:
@@ -27,16 +39,12 @@ def break_even_due(
 
     The bar must also have closed beyond that place: a stop cannot be put where the market already is.
     """
-    protection = trade.protection
-    if protection is None or not trade.entry_complete:
+    level = break_even_level(trade, rules)
+    if level is None:
         return None
     direction = trade.terms.direction
-    sign = direction.sign
-    # The stop is past the entry: it has been moved already, and the price of it need not be computed.
-    if (protection.stop - trade.average_price) * sign >= 0:
-        return None
     best = bar.high if direction is Direction.LONG else bar.low
-    if (best - trade.average_price) * sign < trade.terms.plan.stop_distance * rules.break_even_after_r:
+    if (best - level) * direction.sign < 0:
         return None
     stop = break_even_price(trade.average_price, direction, instrument)
-    return stop if (bar.close - stop) * sign > 0 else None
+    return stop if (bar.close - stop) * direction.sign > 0 else None

@@ -12,6 +12,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
 from nexus_common.contracts.guard import FallEvidence, FallMeasure
 from nexus_common.contracts.limits import GuardSettings
 from nexus_common.contracts.values import Timeframe, format_instant
@@ -21,6 +25,7 @@ PERCENT_STEP = Decimal("0.0001")
 SLOT = Timeframe.M15.duration
 
 Tick = tuple[datetime, Decimal]
+Floats = NDArray[np.float64]
 
 
 class FallBar(NamedTuple):
@@ -92,6 +97,30 @@ def read_fall(
     if amber is None:
         return watch, None
     return watch, FallReading(_first_beyond(before, watch, bar, settings.black_swan_percent, window), amber)
+
+
+def possible_falls(
+    opened: NDArray[np.int64],
+    opens: Floats,
+    highs: Floats,
+    lows: Floats,
+    timeframe: Timeframe,
+    settings: GuardSettings,
+) -> NDArray[np.bool_]:
+    """For each bar of a whole series whether `read_fall` may find one; it finds none at the others.
+
+    Bars are counted where it looks at times, and both measures are taken at once: rather too many than one
+    too few. `opened` is in milliseconds.
+    """
+    if not len(opened):
+        return np.zeros(0, dtype=np.bool_)
+    slots = opened // (SLOT // timedelta(milliseconds=1))
+    starts = np.flatnonzero(np.diff(slots, prepend=-1))
+    slot_open = np.repeat(opens[starts], np.diff(starts, append=len(opened)))
+    reach = settings.window_seconds // timeframe.seconds + 2
+    padded = np.concatenate([np.zeros(reach), highs])
+    highest = np.maximum(sliding_window_view(padded, reach + 1).max(axis=1), slot_open)
+    return lows <= highest * (1.0 - float(settings.amber_percent) / 100.0) * (1.0 + 1e-9)
 
 
 def _threshold(reference: Decimal, percent: Decimal) -> Decimal:

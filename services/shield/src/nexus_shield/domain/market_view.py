@@ -94,6 +94,10 @@ class MarketView:
             case _:
                 pass  # funding says nothing about prices that the bars do not
 
+    def pass_over(self, count: int) -> None:
+        """Count events of which nothing would be remembered, so that what is remembered grows old by them."""
+        self._number += count
+
     def _take(self, venue: Venue, candle: Candle, at: datetime) -> None:
         key = (venue, candle.symbol)
         known = self._closes.get(key)

@@ -183,6 +183,14 @@ class MemoryStore:
             nobody = Lease(lease.partition, "", lease.epoch)
             self._leases[lease.partition] = nobody, self._clock.now()
 
+    async def holders(self, prefix: str) -> Mapping[str, str]:
+        now = self._clock.now()
+        return {
+            partition: lease.holder
+            for partition, (lease, expires) in sorted(self._leases.items())
+            if partition.startswith(prefix) and expires > now
+        }
+
     def _holds(self, lease: Lease) -> bool:
         known = self._leases.get(lease.partition)
         return known is not None and known[0] == lease

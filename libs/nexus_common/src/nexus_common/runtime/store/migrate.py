@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from alembic import command
@@ -11,7 +12,8 @@ from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from nexus_common.runtime.errors import ConfigurationError, StoreUnavailable
+from nexus_common.runtime.errors import ConfigurationError, NexusError, StoreUnavailable
+from nexus_common.runtime.settings import load
 from nexus_common.runtime.store.revision import REVISIONS, require_revision
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -76,3 +78,18 @@ def _engine(url: str) -> Engine:
             f"store address: {error}; expected postgresql://user@host:port/database"
         ) from error
     return create_engine(address, poolclass=NullPool)
+
+
+def main() -> int:
+    """`python -m nexus_common.runtime.store.migrate`: migrate the store that the settings name."""
+    try:
+        upgrade(load().store.url)
+    except NexusError as error:
+        sys.stderr.write(f"migrate: {error}\n")
+        return 2 if isinstance(error, ConfigurationError) else 1
+    sys.stdout.write(f"the store is at revision {REVISIONS[-1]}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -67,6 +67,10 @@ WHERE partition = %s AND holder = %s AND epoch = %s RETURNING epoch
 RELEASE = b"""
 UPDATE leases SET holder = '', expires_at = clock_timestamp() WHERE partition = %s AND holder = %s AND epoch = %s
 """
+HOLDERS = b"""
+SELECT partition, holder FROM leases
+WHERE starts_with(partition, %s) AND expires_at > clock_timestamp() ORDER BY partition
+"""
 SAVE_SNAPSHOT = b"""
 INSERT INTO snapshots AS s (stream, position, fingerprint, state) VALUES (%s, %s, %s, %s)
 ON CONFLICT (stream) DO UPDATE
@@ -187,6 +191,9 @@ class PostgresStore:
 
     async def release(self, lease: Lease) -> None:
         await self._reader.rows(RELEASE, (lease.partition, lease.holder, lease.epoch))
+
+    async def holders(self, prefix: str) -> Mapping[str, str]:
+        return dict(await self._reader.rows(HOLDERS, (prefix,)))
 
     async def save_snapshot(self, stream: str, position: int, state: str) -> None:
         """Remember a folded state; an older one never replaces a newer one."""
