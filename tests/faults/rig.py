@@ -9,15 +9,17 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from random import Random
 
 from nexus_common.contracts.values import Service
 from nexus_common.runtime.clock import WallClock
+from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.store.postgres import PostgresStore
 from nexus_common.runtime.trace import Trace
 from nexus_ingest import bootstrap as ingest
@@ -81,17 +83,27 @@ def generated(minutes: int, seed: int = 6, **more: str) -> Played:
 
 def undisturbed(played: Played) -> Summary:
     """The same market in one process over memory, where nothing can go wrong."""
+    return _undisturbed(tuple(sorted(played.environment.items())))
+
+
+@cache
+def _undisturbed(environment: tuple[tuple[str, str], ...]) -> Summary:
+    return asyncio.run(_summarised(in_memory(Played(dict(environment)))))
+
+
+async def _summarised(playing: Awaitable[EventStore]) -> Summary:
+    return await summarise(await playing)
+
+
+async def in_memory(played: Played) -> EventStore:
+    """Play a market in this process; returns the store with all that was decided."""
     settings = settings_for(played.environment)
     market = ingest.market(settings.ingest)
     house = LocalHouse(settings, market)
-
-    async def run() -> Summary:
-        await house.open()
-        for step in market.steps():
-            await house.step(step)
-        return await summarise(house.store)
-
-    return asyncio.run(run())
+    await house.open()
+    for step in market.steps():
+        await house.step(step)
+    return house.store
 
 
 @contextmanager
@@ -139,8 +151,14 @@ class Kills:
     def services(self) -> set[str]:
         return {service for service, _ in self.by_point}
 
+    def hit(self, service: Service, point: str) -> int:
+        """How many kills interrupted work at points that begin so."""
+        return sum(n for (name, at), n in self.by_point.items() if name == service and at.startswith(point))
+
     def table(self) -> str:
-        lines = [f"{count:5}  {service:10} {point}" for (service, point), count in sorted(self.by_point.items())]
+        lines = [
+            f"{count:5}  {service:10} {point}" for (service, point), count in sorted(self.by_point.items())
+        ]
         away = sorted(self.seconds_away) or [0.0]
         return "\n".join(
             [
@@ -150,6 +168,36 @@ class Kills:
                 f"back at work after {away[len(away) // 2]:.2f} s (median), {away[-1]:.2f} s (longest)",
             ]
         )
+
+
+class Mishaps:
+    """Things that happen to the house once the market has come as far as a share of its span (0 to 1)."""
+
+    def __init__(
+        self, house: House, played: Played, mishaps: Sequence[tuple[float, Callable[[], object]]]
+    ) -> None:
+        start, end = played.span
+        self._house = house
+        self._due = [(start + (end - start) * share, mishap) for share, mishap in mishaps]
+        self.happened = 0
+
+    def __call__(self) -> None:
+        """To be called now and then."""
+        at = market_time(self._house)
+        while at is not None and self._due and at >= self._due[0][0]:
+            self._due.pop(0)[1]()
+            self.happened += 1
+
+
+def send(house: House, name: str, number: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+    """Later: a signal to a process of the house."""
+
+    def later() -> None:
+        pid = next(s.pid for s in house.status() if s.name == name)
+        if pid is not None:
+            os.kill(pid, number)
+
+    return later
 
 
 class Killer:
@@ -168,9 +216,7 @@ class Killer:
         start, end = played.span
         spares = kills + kills // 3 + 3
         reach = (end - start).total_seconds() * 0.9
-        self._due = sorted(
-            start + timedelta(seconds=self._random.random() * reach) for _ in range(spares)
-        )
+        self._due = sorted(start + timedelta(seconds=self._random.random() * reach) for _ in range(spares))
         self._victims = self._queue(spares)
         self._ended = threading.Event()
         self._grown: dict[Service, int] = {}
@@ -207,7 +253,7 @@ class Killer:
             self.problem = error
 
     def _reached(self, due: datetime) -> bool:
-        at = _market_time(self._trace(Service.INGEST))
+        at = market_time(self._house)
         return at is not None and at >= due
 
     def _wait_until(self, condition: Callable[[], bool], seconds: float = 600.0) -> bool:
@@ -251,7 +297,10 @@ class Killer:
 
     def _is_back(self, victim: Service) -> bool:
         trace = self._trace(victim)
-        return trace.stat().st_size > self._grown[victim] and Trace.last(trace) not in ("starting", "resuming")
+        return trace.stat().st_size > self._grown[victim] and Trace.last(trace) not in (
+            "starting",
+            "resuming",
+        )
 
     def _pid_of(self, service: Service) -> int | None:
         self._wait_until(lambda: self._living(service) is not None, BACK_SECONDS)
@@ -283,6 +332,11 @@ def _last_line(file: int) -> str:
     end = os.fstat(file).st_size
     lines = os.pread(file, 200, max(0, end - 200)).split(b"\n")
     return lines[-2].decode() if len(lines) > 1 else ""
+
+
+def market_time(house: House) -> datetime | None:
+    """How far the market has been played, by what ingest is tracing."""
+    return _market_time(house.traces / "ingest-1.trace")
 
 
 def _market_time(trace: Path) -> datetime | None:

@@ -101,6 +101,22 @@ class Series:
         """How many bars had closed at an instant (milliseconds)."""
         return int(np.searchsorted(self.open_time, until - slot_millis(self.timeframe), side="right"))
 
+    def followed_by(self, later: Series) -> Series:
+        """These bars, then later ones."""
+        columns = ("open_time", "open", "high", "low", "close", "volume")
+        joined = (np.concatenate([getattr(self, name), getattr(later, name)]) for name in columns)
+        return Series(self.timeframe, *joined)
+
+    def bar(self, row: int) -> Ohlcv:
+        """One bar, in decimals."""
+        return Ohlcv(
+            Decimal(repr(self.open.item(row))),
+            Decimal(repr(self.high.item(row))),
+            Decimal(repr(self.low.item(row))),
+            Decimal(repr(self.close.item(row))),
+            Decimal(repr(self.volume.item(row))),
+        )
+
     def bars(self, first: int, last: int) -> list[Ohlcv]:
         """The bars from index `first` up to, not including, `last`, in decimals."""
         figures = (

@@ -67,7 +67,8 @@ def cortex_reactor(settings: NexusSettings) -> CortexReactor:
 class LocalHouse:
     """All six services and the exchange in this process: same deciders, same ring, memory in place of servers."""
 
-    def __init__(self, settings: NexusSettings, market: Market) -> None:
+    def __init__(self, settings: NexusSettings, market: Market, judge: CortexReactor | None = None) -> None:
+        """`judge` may stand in for the cortex of the settings when it is known to decide the same."""
         self.store = MemoryStore(lazy=True)
         instruments = ingest.instruments_of(market)
         self._exchanges = {
@@ -77,11 +78,12 @@ class LocalHouse:
         reactors: list[Reactor] = [
             executor.reactor(settings, lambda venue: LocalGateway(self._exchanges[venue]), epoch=1),
             shield.reactor(settings),
-            cortex.reactor(settings),
+            judge or cortex.reactor(settings),
             telegram.reactor(settings),
             scheduler.reactor(settings),
         ]
-        self._ring = LocalRing({reactor.service: place(reactor, self.store) for reactor in reactors})
+        self._places = {reactor.service: place(reactor, self.store) for reactor in reactors}
+        self._ring = LocalRing(self._places)
         self._market = market
         self._recorder: Recorder = ingest.recorder(market)
         self._desk: WorkDesk = ingest.desk(self.store)

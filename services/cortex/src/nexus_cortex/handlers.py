@@ -87,6 +87,13 @@ class CortexReactor:
         self._wishes: dict[UserId, Wish] = {}
         self._done = (0, 0)
 
+    @property
+    def judged_closes(self) -> list[int] | None:
+        """The closes (milliseconds) at which anything can be said of an instrument; None: not known beforehand."""
+        if not self._scans:
+            return None
+        return sorted({close for scan in self._scans.values() for close in scan.closes.tolist()})
+
     def observe(self, envelope: Envelope[Event]) -> None:
         match envelope.event:
             case CandlesClosed() as event:

@@ -16,7 +16,6 @@ from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.trade import AbandonEntry, ExitReason, OrderExit, ReportUnprotected
 from nexus_common.contracts.values import AccountId, Service
 from nexus_common.runtime.ports import Desk, Turn
-from nexus_common.runtime.quiet import Quiet
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.order import ORDER, OrderStatus
@@ -42,6 +41,7 @@ from nexus_executor.requests import Requests
 from nexus_executor.timers import Timers
 from nexus_executor.updates import Updates
 from nexus_executor.venues.broker import Broker, VenueDown
+from nexus_market.quiet import Quiet
 
 PASSES_MAX: Final = 25
 

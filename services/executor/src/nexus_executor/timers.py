@@ -11,12 +11,12 @@ from nexus_common.contracts.market import Candle
 from nexus_common.contracts.trade import ExitReason, ExpireProposal, MoveStop, OrderExit, TradeCommand
 from nexus_common.contracts.values import AccountId, Direction
 from nexus_common.runtime.ports import Desk
-from nexus_common.runtime.quiet import Quiet, above, below
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, TradeState
 from nexus_executor.domain.trail import break_even_due, break_even_level, time_stop_due
 from nexus_executor.domain.view import View
+from nexus_market.quiet import Quiet, above, below
 
 
 class Timers:

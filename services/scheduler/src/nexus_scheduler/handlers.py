@@ -26,7 +26,7 @@ from nexus_common.contracts.schedule import (
 from nexus_common.contracts.session import SessionOpened, TaskCancelRequested, TaskRequested
 from nexus_common.contracts.values import Service, Symbol, UserId
 from nexus_common.runtime.ports import Desk, Turn
-from nexus_common.runtime.quiet import Quiet
+from nexus_market.quiet import Quiet
 from nexus_scheduler.domain.cron import next_after
 from nexus_scheduler.domain.schedule import SCHEDULE
 

@@ -33,7 +33,7 @@ from nexus_common.contracts.session import (
 from nexus_common.contracts.signal import SignalRaised
 from nexus_common.contracts.values import AccountId, Origin, Service, UserId
 from nexus_common.runtime.ports import Desk, Turn
-from nexus_common.runtime.quiet import Quiet
+from nexus_market.quiet import Quiet
 from nexus_shield.domain.account_view import Account, User
 from nexus_shield.domain.facts import note
 from nexus_shield.domain.guard import CRYPTO, GUARD

@@ -16,7 +16,7 @@ from nexus_common.contracts.notice import ComposeNotice, Urgency
 from nexus_common.contracts.session import AccountSpec, GrantRole, OpenSession, RefuseInput, Role, TakeInput
 from nexus_common.contracts.values import AccountId, Mode, Profile, Service, UserId
 from nexus_common.runtime.ports import Desk, Turn
-from nexus_common.runtime.quiet import Quiet
+from nexus_market.quiet import Quiet
 from nexus_telegram.commands import COMMANDS, Answer, Ask, Refusal, understand
 from nexus_telegram.domain.access import ACCESS
 from nexus_telegram.domain.notices import NOTICE

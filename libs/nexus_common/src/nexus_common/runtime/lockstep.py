@@ -56,6 +56,7 @@ class Lockstep:
         self._answers: dict[tuple[int, int, int, int], Token] = {}
         self._answered_parts: tuple[int, ...] = ()
         self._epoch = 0
+        self._step = 0
         self._newest = newest
 
     async def run(self) -> None:
@@ -90,10 +91,11 @@ class Lockstep:
         return None
 
     async def _on_token(self, token: Token) -> None:
-        if token.epoch < self._epoch or token.position < self._seat.step or self._is_history(token):
+        if token.epoch < self._epoch or token.position < self._step or self._is_history(token):
             return
         self._epoch = token.epoch
-        if token.position > self._seat.step:
+        if token.position > self._step:
+            self._step = token.position
             self._answers.clear()
             self._joining.clear()
         parts = tuple(self._parts())

@@ -389,6 +389,19 @@ class StoreContract:
             await store.append(a_batch(an_append("macro-a", [reading(1)]), lease=lease))
         assert await store.claim("shield/3", "shield-1", ttl_seconds=60) == Lease("shield/3", "shield-1", 2)
 
+    async def test_who_holds_what_leaves_out_what_ran_out_or_was_given_back(self, store: Store) -> None:
+        given_back = await store.claim("cortex/replica/1", "cortex-a", ttl_seconds=60)
+        assert given_back is not None
+        await store.claim("cortex/replica/2", "cortex-b", ttl_seconds=60)
+        await store.claim("cortex/replica/3", "cortex-c", ttl_seconds=0)
+        await store.claim("cortex/1", "cortex-a", ttl_seconds=60)
+        assert await store.holders("cortex/replica/") == {
+            "cortex/replica/1": "cortex-a",
+            "cortex/replica/2": "cortex-b",
+        }
+        await store.release(given_back)
+        assert await store.holders("cortex/replica/") == {"cortex/replica/2": "cortex-b"}
+
     @pytest.mark.parametrize("count", [1, 100])
     async def test_an_old_epoch_appends_nothing(self, store: Store, count: int) -> None:
         old = await store.claim("shield/3", "shield-0", ttl_seconds=60)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Protocol
 
 import numpy as np
 
@@ -112,6 +113,41 @@ class _Cursor:
         self._index, self._next_row = 0, last
 
 
+class _Reader(Protocol):
+    """The bars of one series."""
+
+    def take(self, closed_at: int) -> Ohlcv | None:
+        """The bar that closed at an instant, if there is one."""
+
+    def opening(self, at: int) -> Ohlcv | None:
+        """The bar that opens at an instant, if there is one."""
+
+
+class _Lookup:
+    """Reads single bars of one series, wherever they stand; asked as a `_Cursor` is."""
+
+    __slots__ = ("_series", "_slot")
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._slot = slot_millis(series.timeframe)
+
+    def take(self, closed_at: int) -> Ohlcv | None:
+        return self.opening(closed_at - self._slot)
+
+    def opening(self, at: int) -> Ohlcv | None:
+        times = self._series.open_time
+        if not len(times):
+            return None
+        # Without holes the row follows from the time.
+        row = (at - int(times[0])) // self._slot
+        if not (0 <= row < len(times) and times[row] == at):
+            row = int(np.searchsorted(times, at))
+            if row == len(times) or times[row] != at:
+                return None
+        return self._series.bar(row)
+
+
 class PlayedMarket:
     """A `Market` over base series.
 
@@ -138,6 +174,7 @@ class PlayedMarket:
         self._by_symbol = {play.symbol: play for play in self._plays}
         self._venues = tuple(dict.fromkeys(play.venue for play in self._plays))
         self._instants = self._all_instants()
+        self._lookups: list[_Track] | None = None
         self._gaps = self._gaps_by_instant()
         self._funding = self._funding_by_instant(funding or {})
         self._macro_before = tuple(reading for reading in macro if reading.known_at <= start)
@@ -171,16 +208,54 @@ class PlayedMarket:
 
     def steps_after(self, at: datetime) -> Iterator[Step]:
         after = max(to_millis(at), self._start)
-        tracks = [self._track(play, after) for play in self._plays]
+        tracks = [self._track(play, lambda series: _Cursor(series, after)) for play in self._plays]
         first = int(np.searchsorted(self._instants, after, side="right"))
         for chunk in range(first, len(self._instants), CHUNK):
             for now in self._instants[chunk : chunk + CHUNK].tolist():
                 yield self._step(now, tracks)
 
-    def _track(self, play: _Play, after: int) -> _Track:
+    # -- the whole market at hand, for whoever need not go through it step by step -------------------
+
+    @property
+    def instants(self) -> Millis:
+        """The times of all steps, in milliseconds."""
+        return self._instants
+
+    @property
+    def readings(self) -> Mapping[int, MacroRead]:
+        """The macro reading that each instant brings, if any."""
+        return self._macro
+
+    def series(self, symbol: Symbol, timeframe: Timeframe | None = None) -> Series:
+        """The bars that are played, of the base timeframe unless another is named."""
+        play = self._by_symbol[symbol]
+        return play.live[timeframe or play.base]
+
+    def warm_series(self, symbol: Symbol, timeframe: Timeframe | None = None) -> Series:
+        """The bars that `warmup` hands out."""
+        play = self._by_symbol[symbol]
+        return play.warm[timeframe or play.base]
+
+    def timeframes_of(self, symbol: Symbol) -> tuple[Timeframe, ...]:
+        return tuple(self._by_symbol[symbol].live)
+
+    def irregular(self) -> Millis:
+        """Instants that bring more than bars: funding, a gap, a candle that ends without a bar of its base."""
+        found = [np.array(sorted({*self._funding, *self._gaps}), dtype=np.int64)]
+        for play in self._plays:
+            closes = play.live[play.base].close_time
+            found += [np.setdiff1d(series.close_time, closes) for series in play.live.values()]
+        return np.unique(np.concatenate(found))
+
+    def step_at(self, index: int) -> Step:
+        """The step of one of `instants`, just as `steps` gives it."""
+        if self._lookups is None:
+            self._lookups = [self._track(play, _Lookup) for play in self._plays]
+        return self._step(int(self._instants[index]), self._lookups)
+
+    def _track(self, play: _Play, read: Callable[[Series], _Reader]) -> _Track:
         cursors = [
-            (timeframe, slot_millis(timeframe), _Cursor(series, after))
-            for timeframe, series in play.live.items()
+            (timeframe, slot_millis(timeframe), read(series)) for timeframe, series in play.live.items()
         ]
         return _Track(play.symbol, play.venue, cursors[0][2], tuple(cursors))
 
@@ -262,5 +337,5 @@ class _Track:
 
     symbol: Symbol
     venue: Venue
-    base: _Cursor
-    cursors: tuple[tuple[Timeframe, int, _Cursor], ...]
+    base: _Reader
+    cursors: tuple[tuple[Timeframe, int, _Reader], ...]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import inf
 
 from nexus_common.contracts.limits import RiskSettings
 from nexus_common.contracts.values import Symbol, Venue
-from nexus_common.runtime.quiet import Band, narrower
+from nexus_market.quiet import ANY_PRICE, Band, narrower
 from nexus_shield.domain.account_view import Account
 from nexus_shield.domain.breaker import PEAK_STEP
 from nexus_shield.domain.state import RiskState
@@ -31,14 +32,12 @@ def quiet_bands(
     peak = state.peak_since_reset
     if equity.unpriced or peak is None or state.day_equity is None:
         return None
-    down = 0.0
-    if state.breaker is None:
-        down = float(max(state.day_equity * (ONE - settings.daily_loss), peak * (ONE - settings.drawdown)))
     margin = SAFETY * float(abs(equity.amount) + ONE)
     rise = float(peak * PEAK_STEP - equity.amount) - margin
-    fall = float(equity.amount) - down - margin
-    if state.breaker is not None:
-        fall = float("inf")
+    fall = inf  # a breaker that is out already does not go off again
+    if state.breaker is None:
+        lowest = max(state.day_equity * (ONE - settings.daily_loss), peak * (ONE - settings.drawdown))
+        fall = float(equity.amount - lowest) - margin
     if rise <= 0 or fall <= 0:
         return None
     return _shared(world, state, rise, fall)
@@ -57,5 +56,5 @@ def _shared(world: World, state: RiskState, rise: float, fall: float) -> dict[Ke
             continue
         price, share = float(close.price), abs(weight) * len(weights)
         up, down = (rise, fall) if weight > 0 else (fall, rise)
-        bands[key] = narrower((price - down / share, price + up / share), (0.0, float("inf")))
+        bands[key] = narrower((price - down / share, price + up / share), ANY_PRICE)
     return bands

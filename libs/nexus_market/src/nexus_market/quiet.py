@@ -8,10 +8,9 @@ from datetime import datetime
 from decimal import Decimal
 from math import inf
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 from nexus_common.contracts.values import Symbol, Venue
-from nexus_common.runtime.ports import Desk
 
 Band = tuple[float, float]
 Bands = Mapping[tuple[Venue, Symbol], Band]
@@ -37,13 +36,6 @@ class Quiet:
         for key, band in other.bands.items():
             bands[key] = narrower(bands.get(key, ANY_PRICE), band)
         return Quiet(min(times, default=None), bands)
-
-
-class Sleeper(Protocol):
-    """A reactor that can say how long it has nothing to do."""
-
-    async def quiet(self, at: datetime, desk: Desk) -> Quiet | None:
-        """After the turns of an instant; None: it wants a turn at the next one."""
 
 
 def narrower(one: Band, other: Band) -> Band:
