@@ -31,16 +31,19 @@ from nexus_ops.stack.house import House
 from nexus_ops.summary import Summary, summarise
 
 LOOK_SECONDS = 0.0001
-AIM_SECONDS = 2.0
+START_SECONDS = 20.0
+AIM_SECONDS = 0.3
 BACK_SECONDS = 60.0
 HASTE = 0.15  # the share of kills behind which nobody waits for the victim to be back
+RARE = ("submit", "amend", "cancel")
+RARE_SHARE = 0.3
 
 # What a kill may be aimed at; None is any moment at all, idle or not.
 AIMS: Mapping[Service, tuple[str | None, ...]] = {
     Service.INGEST: ("recording", "committing", "committed", "telling", "waiting", None),
     Service.CORTEX: ("turn", "committing", "committed", "decided", None),
     Service.SHIELD: ("turn", "committing", "committed", "decided", None),
-    Service.EXECUTOR: ("turn", "submit", "cancel", "committing", "committed", "starting", None),
+    Service.EXECUTOR: ("turn", "submit", "committing", "committed", "starting", None),
     Service.TELEGRAM: ("turn", "committing", "committed", "resuming", None),
     Service.SCHEDULER: ("turn", "committing", "decided", None),
 }
@@ -215,7 +218,7 @@ class Killer:
         self._random = Random(seed)
         start, end = played.span
         spares = kills + kills // 3 + 3
-        reach = (end - start).total_seconds() * 0.9
+        reach = (end - start).total_seconds() * 0.95
         self._due = sorted(start + timedelta(seconds=self._random.random() * reach) for _ in range(spares))
         self._victims = self._queue(spares)
         self._ended = threading.Event()
@@ -241,16 +244,34 @@ class Killer:
 
     def _run(self) -> None:
         try:
-            for due, victim in zip(self._due, self._victims, strict=True):
+            # The first one dies while the bars to warm up with are being handed out.
+            self._strike(Service.INGEST, "opening", START_SECONDS, haste=False)
+            for number, (due, victim) in enumerate(zip(self._due, self._victims, strict=True)):
                 aim = self._random.choice(AIMS[victim])
                 haste = self._random.random() < HASTE
-                if not self._wait_until(lambda due=due: self._reached(due)):
+                if not self._lie_in_wait(due):
                     return
-                self._strike(victim, aim, haste=haste)
+                following = self._due[min(number + 1, len(self._due) - 1)]
+                patience = 0.0 if self._reached(following) else AIM_SECONDS
+                self._strike(victim, aim, patience, haste=haste)
                 if self.kills.counted >= self._wanted:
                     return
         except BaseException as error:
             self.problem = error
+
+    def _lie_in_wait(self, due: datetime) -> bool:
+        """Wait until the market is as far; who asks the venue for something meanwhile may die of it."""
+        while not self._reached(due):
+            trace = self._trace(Service.EXECUTOR)
+            begun = time.monotonic()
+            while time.monotonic() < begun + 0.02:
+                point = Trace.last(trace)
+                if point.startswith(RARE) and self._random.random() < RARE_SHARE:
+                    self._strike(Service.EXECUTOR, None, 0.0, haste=False)
+                time.sleep(LOOK_SECONDS)
+            if self._ended.is_set():
+                return False
+        return True
 
     def _reached(self, due: datetime) -> bool:
         at = market_time(self._house)
@@ -264,7 +285,7 @@ class Killer:
             time.sleep(0.002)
         return False
 
-    def _strike(self, victim: Service, aim: str | None, *, haste: bool) -> None:
+    def _strike(self, victim: Service, aim: str | None, patience: float, *, haste: bool) -> None:
         pid = self._pid_of(victim)
         if pid is None or self._ended.is_set():
             return
@@ -276,7 +297,7 @@ class Killer:
             self._wait_until(lambda: Trace.last(trace).startswith(("starting", "resuming")), 10.0)
             pid = self._pid_of(victim) or pid
         elif aim is not None:
-            _watch(trace, aim, AIM_SECONDS)
+            _watch(trace, aim, patience)
         died = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         self._count(victim, pid)
@@ -316,6 +337,8 @@ class Killer:
 def _watch(trace: Path, wished: str, seconds: float) -> None:
     """Return as soon as the wished work is under way, or in the end any work."""
     deadline = time.monotonic() + seconds
+    while not trace.exists() and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
     file = os.open(trace, os.O_RDONLY)
     try:
         while time.monotonic() < deadline + 1.0:
@@ -350,7 +373,7 @@ def _market_time(trace: Path) -> datetime | None:
 
 
 def processes_of(home: Path) -> list[int]:
-    """Processes of this machine that belong to a home folder, by their environment or command line."""
+    """Processes of this machine that belong to a home folder, by environment, command line or working folder."""
     wanted = str(home).encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -358,6 +381,7 @@ def processes_of(home: Path) -> list[int]:
             continue
         try:
             text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            text += bytes((entry / "cwd").readlink())
         except OSError:
             continue
         if wanted in text and started_at(int(entry.name)) is not None:

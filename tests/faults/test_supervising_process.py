@@ -79,7 +79,7 @@ def test_ctrl_c_in_the_middle_leaves_no_process(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with nexus_up(home) as process:
         until(lambda: steps_played(home) >= 50)
-        assert len(processes_of(home)) >= 9
+        assert len(processes_of(home)) > 10  # six services, exchange, NATS, Postgres with its workers
         process.send_signal(signal.SIGINT)
         assert process.wait(30.0) == 0
         assert processes_of(home) == []

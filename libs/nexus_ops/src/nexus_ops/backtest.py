@@ -5,17 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
+from nexus_common.contracts.values import Symbol, Venue
+from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.settings import NexusSettings
-from nexus_ingest.domain.market_feed import Market
-from nexus_ops.composition import LocalHouse
+from nexus_ingest.domain.playback import PlayedMarket
+from nexus_market.candles import from_millis, spell, to_millis
 from nexus_ops.decisions import decisions_hash
 from nexus_ops.equity import EquityCurve
 from nexus_ops.report import CRYPTO_DAYS, STOCK_DAYS, figures, trade_row
+from nexus_ops.skipping import SkippingHouse
 
 PAGE = 1_000
+HOUR = 3_600_000
+TELL_EVERY = timedelta(hours=1)
+MOMENT = timedelta(milliseconds=1)
 Advance = Callable[[datetime], None]
 
 
@@ -47,25 +56,16 @@ class Backtest:
 
 
 async def run_backtest(
-    settings: NexusSettings, market: Market, advance: Advance = lambda at: None
+    settings: NexusSettings, market: PlayedMarket, advance: Advance = lambda at: None
 ) -> Backtest:
     """Play `market` from start to end. Trades that are open at the end stay open and are not in the list."""
     begun = time.perf_counter()
-    house, curve = LocalHouse(settings, market), EquityCurve()
-    await house.open()
-    bars, heard = 0, await house.store.head()
-    for number, step in enumerate(market.steps()):
-        await house.step(step)
-        bars += len(step.bars)
-        heard = await _take_new(house, curve, heard)
-        curve.end_of_step(step.at)
-        if number % 60 == 0:
-            advance(step.at)
+    curve = EquityCurve()
+    total = await decisions_hash(await _play(settings, market, curve, advance))
     curve.close(market.end)
-    total = await decisions_hash(house.store)
     crypto = any(market.venue_of(symbol).is_crypto for symbol in market.symbols)
     return Backtest(
-        bars,
+        sum(len(market.series(symbol)) for symbol in market.symbols),
         time.perf_counter() - begun,
         curve,
         total,
@@ -74,7 +74,48 @@ async def run_backtest(
     )
 
 
-async def _take_new(house: LocalHouse, curve: EquityCurve, after: int) -> int:
+async def _play(
+    settings: NexusSettings, market: PlayedMarket, curve: EquityCurve, advance: Advance
+) -> EventStore:
+    """Only the steps that matter are taken; the curve hears of the hours between them all the same."""
+    house = SkippingHouse(settings, market)
+    await house.open()
+    heard, last, told = await house.store.head(), market.start, market.start
+    async for step in house.play():
+        _mark_between(market, curve, last, step.at)
+        heard, last = await _take_new(house, curve, heard), step.at
+        curve.end_of_step(step.at)
+        if step.at - told >= TELL_EVERY:
+            told = step.at
+            advance(told)
+    _mark_between(market, curve, last, market.end + MOMENT)
+    return house.store
+
+
+def _mark_between(market: PlayedMarket, curve: EquityCurve, after: datetime, before: datetime) -> None:
+    """Readings at the full hours between two steps, and the closes known right before the later one."""
+    instants = market.instants
+    first, last = to_millis(after) // HOUR + 1, (to_millis(before) - 1) // HOUR
+    for hour in range(first, last + 1):
+        row = int(np.searchsorted(instants, hour * HOUR))
+        if row < len(instants) and instants[row] == hour * HOUR:
+            curve.mark(_closes(market, hour * HOUR))
+            curve.end_of_step(from_millis(hour * HOUR))
+    curve.mark(_closes(market, to_millis(before) - 1))
+
+
+def _closes(market: PlayedMarket, at: int) -> dict[tuple[Venue, Symbol], Decimal]:
+    """The last close of each instrument at an instant, if it has had one."""
+    closes = {}
+    for symbol in market.symbols:
+        series = market.series(symbol)
+        row = series.count_closed_by(at) - 1
+        if row >= 0:
+            closes[market.venue_of(symbol), symbol] = spell(series.close.item(row))
+    return closes
+
+
+async def _take_new(house: SkippingHouse, curve: EquityCurve, after: int) -> int:
     while page := await house.store.read_categories((), after, limit=PAGE):
         for recorded in page:
             curve.take(recorded.event)

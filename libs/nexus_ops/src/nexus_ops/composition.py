@@ -18,6 +18,7 @@ from nexus_executor import bootstrap as executor
 from nexus_executor.venues.paper import LocalGateway
 from nexus_ingest import bootstrap as ingest
 from nexus_ingest.domain.market_feed import Market, Step
+from nexus_ingest.domain.playback import PlayedMarket
 from nexus_ingest.handlers import Recorder
 from nexus_market.exchange import Exchange
 from nexus_scheduler import bootstrap as scheduler
@@ -36,7 +37,7 @@ def settings_for(environment: Mapping[str, str]) -> NexusSettings:
     return settings
 
 
-def rehearsed(environment: Mapping[str, str]) -> tuple[dict[str, str], NexusSettings, Market]:
+def rehearsed(environment: Mapping[str, str]) -> tuple[dict[str, str], NexusSettings, PlayedMarket]:
     """Everything a run is made of, tried out before anything is started.
 
     Returns the variables, with a paper account at each venue of the market, and what they lead to.

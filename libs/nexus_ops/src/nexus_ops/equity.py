@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -54,6 +55,10 @@ class EquityCurve:
                 self.trades.append(event)
             case _:
                 pass
+
+    def mark(self, closes: Mapping[tuple[Venue, Symbol], Decimal]) -> None:
+        """The last closes of instruments whose candles were left out."""
+        self._marks.update(closes)
 
     def end_of_step(self, at: datetime) -> None:
         """All events of an instant have been taken."""

@@ -22,6 +22,7 @@ from nexus_common.runtime.settings import IngestSettings, NexusSettings
 from nexus_ingest.adapters.generated_market import GeneratedMarket
 from nexus_ingest.adapters.recorded_market import RecordedMarket
 from nexus_ingest.domain.market_feed import Market, Step
+from nexus_ingest.domain.playback import PlayedMarket
 from nexus_ingest.handlers import Recorder
 from nexus_ingest.player import Player
 from nexus_market.candles import Ohlcv
@@ -32,7 +33,7 @@ RETRY_SECONDS = 0.2
 T = TypeVar("T")
 
 
-def market(settings: IngestSettings) -> Market:
+def market(settings: IngestSettings) -> PlayedMarket:
     """The market that the settings name; raises ConfigurationError for data that cannot be played."""
     if settings.data_dir is not None:
         preferred = settings.sources[0] if settings.sources else None

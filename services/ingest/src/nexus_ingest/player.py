@@ -107,6 +107,7 @@ class Player:
         self._trace.idle()
 
     async def _open(self) -> None:
+        self._trace.point("opening")
         await self._recorder.open(self._desk)
         await self._desk.commit()
         await self._publish(self._desk.take_recorded())

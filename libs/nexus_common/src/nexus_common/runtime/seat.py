@@ -39,11 +39,6 @@ class Seat:
         self._step_before = 0
         self._recovering = True
 
-    @property
-    def step(self) -> int:
-        """The position of the step this seat is in."""
-        return self._step
-
     def hear(self, recorded: Recorded[Event]) -> None:
         """An event came over the bus; repeats and what concerns others are dropped.
 

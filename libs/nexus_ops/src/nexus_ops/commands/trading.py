@@ -12,11 +12,10 @@ import typer
 from rich.table import Table
 
 from nexus_common.runtime.settings import NexusSettings
-from nexus_ingest import bootstrap as ingest
-from nexus_ingest.domain.market_feed import Market
+from nexus_ingest.domain.playback import PlayedMarket
 from nexus_ops.backtest import Backtest, run_backtest
 from nexus_ops.commands import options
-from nexus_ops.composition import cortex_reactor, settings_for
+from nexus_ops.composition import cortex_reactor, rehearsed
 from nexus_ops.market_options import MarketOptions
 from nexus_ops.output import columns, console, pairs, print_json, progress, stderr
 from nexus_ops.signals import SignalScan, rows_of
@@ -108,13 +107,13 @@ def backtest(
         _show(done)
 
 
-def _open(options_: MarketOptions) -> tuple[NexusSettings, Market]:
-    settings = settings_for(options_.environment())
-    return settings, ingest.market(settings.ingest)
+def _open(options_: MarketOptions) -> tuple[NexusSettings, PlayedMarket]:
+    _, settings, played = rehearsed(options_.environment())
+    return settings, played
 
 
 @contextmanager
-def _playing(what: str, played: Market) -> Iterator[Callable[[datetime], None]]:
+def _playing(what: str, played: PlayedMarket) -> Iterator[Callable[[datetime], None]]:
     origin = played.start
     with progress(what, (played.end - origin).total_seconds()) as advance:
 
