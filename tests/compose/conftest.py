@@ -122,9 +122,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if not succeeds("docker", "info"):
         pytest.fail("no Docker engine answers: start one, or run .ci/docker-engine")
     base_images()
-    market = {"NEXUS__INGEST__MINUTES": "720", "NEXUS__INGEST__SPEED": "900", "NEXUS__INGEST__SEED": "5"}
+    # Slow enough that the market outlasts all that is done to the stack while it is open.
+    market = {"NEXUS__INGEST__MINUTES": "720", "NEXUS__INGEST__SPEED": "360", "NEXUS__INGEST__SEED": "5"}
     started = Stack(f"nexus-test-{os.getpid()}", tmp_path_factory.mktemp("compose"), market)
-    started.compose("build")
+    started.compose("--profile", "ops", "build")  # here, so that `run` prints nothing but what it ran
     try:
         started.compose("up", "-d")
         yield started

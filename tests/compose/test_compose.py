@@ -11,6 +11,7 @@ import pytest
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
 
+MINUTES = 720
 SERVICES = ("ingest", "cortex", "shield", "executor", "telegram", "scheduler")
 
 
@@ -21,6 +22,7 @@ def played(stack: Any) -> int:
 
 def goes_on(stack: Any) -> None:
     before = played(stack)
+    assert before < MINUTES - 10, "the market has ended too early to show anything: give it more minutes"
     stack.eventually("the market goes on", lambda: played(stack) > before + 5, seconds=60)
 
 
@@ -62,7 +64,7 @@ def test_a_cortex_that_leaves_hands_its_work_over(stack: Any) -> None:
 
 def test_the_market_is_traded_to_its_end(stack: Any) -> None:
     stack.eventually("the market ends", lambda: stack.count("feed.ended") == 1, seconds=300)
-    assert played(stack) == 720
+    assert played(stack) == MINUTES
     assert stack.count("signal.raised") > 0
     assert stack.count("order.filled") > 0
     assert stack.count("trade.closed") > 0

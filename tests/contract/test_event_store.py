@@ -23,6 +23,10 @@ from nexus_common.testing.store_contract import (
     reading,
 )
 
+OURS = "application_name LIKE 'nexus %' AND datname = current_database()"
+END_OF_OURS = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {OURS}"
+OURS_WAITING = f"SELECT pid FROM pg_stat_activity WHERE {OURS} AND wait_event_type = 'Lock'"
+
 
 class TestMemoryStore(StoreContract):
     @pytest.fixture
@@ -99,20 +103,33 @@ async def test_the_store_works_with_the_rights_of_a_service(store: PostgresStore
 
 
 @pytest.mark.integration
-async def test_after_a_lost_connection_the_next_call_finds_the_store_again(
+async def test_a_connection_lost_between_two_calls_is_made_anew(
     store: PostgresStore, fresh_database: str
 ) -> None:
     (first,) = await appended(store, an_append("macro-a", [reading(1)]))
-    execute(
-        fresh_database,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'nexus %' "
-        "AND datname = current_database()",
-    )
-    with pytest.raises(StoreUnavailable):
-        await store.append(a_batch(an_append("macro-a", [reading(2)], after=first)))
-    with pytest.raises(StoreUnavailable):
-        await store.head()
+    execute(fresh_database, END_OF_OURS)
     await store.append(a_batch(an_append("macro-a", [reading(2)], after=first)))
+    assert await store.head() == 2
+
+
+@pytest.mark.integration
+async def test_a_connection_lost_during_a_call_leaves_it_in_doubt_and_the_next_call_finds_the_store_again(
+    store: PostgresStore, fresh_database: str
+) -> None:
+    (first,) = await appended(store, an_append("macro-a", [reading(1)]))
+    second = a_batch(an_append("macro-a", [reading(2)], after=first))
+    with (
+        psycopg.connect(fresh_database) as other,
+        psycopg.connect(fresh_database, autocommit=True) as looking,
+    ):
+        other.execute("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+        appending = asyncio.ensure_future(store.append(second))
+        while not looking.execute(OURS_WAITING.encode()).fetchone():  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0.01)
+        execute(fresh_database, f"{END_OF_OURS} AND wait_event_type = 'Lock'")
+        with pytest.raises(StoreUnavailable):
+            await appending
+    await store.append(second)
     assert await store.head() == 2
 
 

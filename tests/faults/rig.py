@@ -217,7 +217,7 @@ class Killer:
         self._wanted = kills
         self._random = Random(seed)
         start, end = played.span
-        spares = kills + kills // 3 + 3
+        spares = kills + kills * 2 // 3 + 3  # some find nothing to interrupt
         reach = (end - start).total_seconds() * 0.95
         self._due = sorted(start + timedelta(seconds=self._random.random() * reach) for _ in range(spares))
         self._victims = self._queue(spares)
@@ -254,7 +254,7 @@ class Killer:
                 following = self._due[min(number + 1, len(self._due) - 1)]
                 patience = 0.0 if self._reached(following) else AIM_SECONDS
                 self._strike(victim, aim, patience, haste=haste)
-                if self.kills.counted >= self._wanted:
+                if self.kills.counted >= self._wanted and len(self.kills.services) == len(Service):
                     return
         except BaseException as error:
             self.problem = error

@@ -12,20 +12,12 @@ from faults.rig import Mishaps, generated, house_in, play, send, undisturbed
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("machine")]
 
 
-def test_two_cortexes_decide_what_one_decides(tmp_path: Path) -> None:
-    played = generated(480)
-    with house_in(tmp_path, played, cortex_replicas=2) as house:
-        report = play(house, played)
-        assert {each.name for each in house.status()} >= {"cortex-1", "cortex-2"}
-    assert report.problems == []
-    assert report.summary.decisions_hash == undisturbed(played).decisions_hash
-
-
-def test_killed_cortexes_come_back_to_the_same_decisions(tmp_path: Path) -> None:
+def test_two_cortexes_each_killed_once_decide_what_one_decides(tmp_path: Path) -> None:
     played = generated(480)
     with house_in(tmp_path, played, cortex_replicas=2) as house:
         kills = Mishaps(house, played, [(0.2, send(house, "cortex-1")), (0.5, send(house, "cortex-2"))])
         report = play(house, played, kills)
+        assert {each.name for each in house.status()} >= {"cortex-1", "cortex-2"}
     assert kills.happened == 2
     assert report.problems == []
     assert report.summary.decisions_hash == undisturbed(played).decisions_hash

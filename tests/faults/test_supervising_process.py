@@ -24,11 +24,11 @@ PLAYED = generated(480)
 
 
 @contextmanager
-def nexus_up(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def nexus_up(home: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     """`nexus up` of the market as fast as it goes; killed at the end if it still runs."""
     with (home.parent / "up.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "nexus_ops", "up", "--home", str(home), "--speed", "max"],
+            [sys.executable, "-m", "nexus_ops", "up", "--home", str(home), "--speed", "max", *more],
             env={**os.environ, **PLAYED.environment},
             stdout=log,
             stderr=log,
@@ -75,10 +75,15 @@ def test_killed_and_started_again_it_goes_on_to_the_same_end(tmp_path: Path) -> 
     assert steps_played(home) == 480
 
 
-def test_ctrl_c_in_the_middle_leaves_no_process(tmp_path: Path) -> None:
+def test_a_second_one_is_refused_and_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with nexus_up(home) as process:
         until(lambda: steps_played(home) >= 50)
+        running = processes_of(home)
+        for more in ((), ("--fresh",)):
+            with nexus_up(home, *more) as second:
+                assert second.wait(30.0) == 2
+        assert set(running) <= set(processes_of(home))
         assert len(processes_of(home)) > 10  # six services, exchange, NATS, Postgres with its workers
         process.send_signal(signal.SIGINT)
         assert process.wait(30.0) == 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,19 +17,26 @@ from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Service
 from nexus_common.runtime.bus import topology
+from nexus_common.runtime.bus.memory import MemoryBus
+from nexus_common.runtime.bus.transport import Message
 from nexus_common.runtime.desk import WorkDesk
+from nexus_common.runtime.health import Health
 from nexus_common.runtime.local_ring import LocalRing, Place
+from nexus_common.runtime.lockstep import Lockstep
 from nexus_common.runtime.ports import AlreadyHandled, Batch, Reactor
 from nexus_common.runtime.recall import recall
+from nexus_common.runtime.relay import Relay
 from nexus_common.runtime.ring import Token
 from nexus_common.runtime.seat import Seat
 from nexus_common.runtime.settings import NexusSettings
 from nexus_common.runtime.store.memory import MemoryStore
+from nexus_common.runtime.trace import Trace
 from nexus_cortex import bootstrap as cortex
 from nexus_executor import bootstrap as executor
 from nexus_executor.venues.paper import LocalGateway
 from nexus_ingest import bootstrap as ingest
-from nexus_ingest.domain.market_feed import Market
+from nexus_ingest.domain.market_feed import Market, Step
+from nexus_ingest.player import Player
 from nexus_market.exchange import Exchange
 from nexus_ops.composition import LocalHouse, settings_for
 from nexus_scheduler import bootstrap as scheduler
@@ -71,6 +81,10 @@ class Fate:
     def some(self, things: Sequence[Any]) -> list[Any]:
         return self._random.sample(list(things), self._random.randint(0, len(things)))
 
+    def arm(self) -> None:
+        """From now on, at any time."""
+        self._armed = True
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         self._armed = True
@@ -86,10 +100,13 @@ class FragileStore(MemoryStore):
     def __init__(self, fate: Fate) -> None:
         super().__init__()
         self._fate = fate
+        self.ended = asyncio.Event()
 
     async def append(self, batch: Batch) -> Sequence[Recorded[Event]] | AlreadyHandled:
         self._fate.strike(f"{batch.consumer} before commit")
         answer = await super().append(batch)
+        if any(e.event.type == "feed.ended" for append in batch.appends for e in append.envelopes):
+            self.ended.set()
         self._fate.strike(f"{batch.consumer} after commit")
         return answer
 
@@ -115,6 +132,25 @@ class FragileGateway:
         return fragile
 
 
+class FragileBus:
+    """The bus as one service has it, who may die before or after publishing; sometimes all is lost for all."""
+
+    def __init__(self, bus: MemoryBus, fate: Fate, service: Service) -> None:
+        self._bus = bus
+        self._fate = fate
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+    async def publish_all(self, messages: Sequence[Message]) -> None:
+        self._fate.strike(f"{self._service} before publishing")
+        await self._bus.publish_all(messages)
+        if self._fate.strikes(f"{self._service} sees the bus lose everything"):
+            self._bus.wipe()
+        self._fate.strike(f"{self._service} after publishing")
+
+
 class FragileRing(LocalRing):
     """Takes the turns like the one it stands for, with services that die and come back.
 
@@ -122,8 +158,10 @@ class FragileRing(LocalRing):
     store only; the bus brings it again what it had not acknowledged, or nothing at all, or old things too.
     """
 
-    def __init__(self, makers: Mapping[Service, Callable[[], Reactor]], store: MemoryStore, fate: Fate) -> None:
-        self._makers = makers
+    def __init__(
+        self, makers: Mapping[Service, Callable[[], Reactor]], store: MemoryStore, fate: Fate
+    ) -> None:
+        self.makers = makers
         self._store = store
         self._fate = fate
         self._alive: dict[Service, Place] = {}
@@ -131,7 +169,7 @@ class FragileRing(LocalRing):
         super().__init__(self._alive)
 
     async def open(self) -> None:
-        for service in self._makers:
+        for service in self.makers:
             await self._start(service)
 
     def hear(self, recorded: Any) -> None:
@@ -166,7 +204,7 @@ class FragileRing(LocalRing):
     async def _start(self, service: Service) -> None:
         while True:
             try:
-                self._alive[service] = await self._started(service)
+                self._alive[service] = await self.started(service)
             except Killed:
                 continue
             break
@@ -174,8 +212,8 @@ class FragileRing(LocalRing):
             for recorded in self._fate.some(self._on_bus[-20:]):
                 self._alive[service].seat.hear(recorded)
 
-    async def _started(self, service: Service) -> Place:
-        reactor = self._makers[service]()
+    async def started(self, service: Service) -> Place:
+        reactor = self.makers[service]()
         head = await recall(reactor, self._store)
         inbox = await self._store.inbox(service.value)
         desk = WorkDesk(self._store, service.value, reactor.observe, inbox)
@@ -196,7 +234,7 @@ class FragileHouse(LocalHouse):
     ) -> None:
         super().__init__(settings, market)
         self.fate = Fate(seed, between_turns, at_writes)
-        self.store = FragileStore(self.fate)
+        self.store = self.fragile_store = FragileStore(self.fate)
         self._desk = ingest.desk(self.store)
         self._epoch = 0
         self._settings = settings
@@ -217,7 +255,7 @@ class FragileHouse(LocalHouse):
         self._epoch += 1
         return executor.reactor(
             self._settings,
-            lambda venue: FragileGateway(LocalGateway(self.exchanges[venue]), self.fate),  # type: ignore[arg-type, return-value]
+            lambda venue: FragileGateway(LocalGateway(self.exchanges[venue]), self.fate),
             epoch=self._epoch,
         )
 
@@ -228,6 +266,81 @@ class FragileHouse(LocalHouse):
     async def open(self) -> None:
         await self._fragile.open()
         await super().open()
+
+
+class BusHouse(FragileHouse):
+    """The same services as they are in processes: each a task over a bus, started again when it has died."""
+
+    def __init__(
+        self, settings: NexusSettings, market: Market, seed: int, between_turns: float, at_writes: float
+    ) -> None:
+        super().__init__(settings, market, seed, between_turns, at_writes)
+        self.bus = MemoryBus()
+        self._leaders = 0
+
+    async def play(self) -> None:
+        self.fate.arm()
+        lives = [self._live(partial(self._take_turns, service)) for service in self._fragile.makers]
+        living = [asyncio.ensure_future(life) for life in (*lives, self._live(self._lead))]
+        over = asyncio.ensure_future(self.fragile_store.ended.wait())
+        done, _ = await asyncio.wait([*living, over], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*living, over):
+            task.cancel()
+        await asyncio.gather(*living, over, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _live(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Killed:
+                continue
+
+    def _relay(self, service: Service) -> tuple[Any, Relay]:
+        bus: Any = FragileBus(self.bus, self.fate, service)
+        return bus, Relay(self.store, bus, topology.owned_by(service))
+
+    async def _take_turns(self, service: Service) -> None:
+        newest = await self.store.latest("market", 1)
+        seated = await self._fragile.started(service)
+        bus, relay = self._relay(service)
+        await Lockstep(
+            seated.reactor,
+            seated.seat,
+            seated.desk,
+            bus,
+            relay,
+            1,
+            Trace(None),
+            newest=newest[0].global_position if newest else 0,
+        ).run()
+
+    async def _lead(self) -> None:
+        self._leaders += 1
+        bus, relay = self._relay(Service.INGEST)
+        await Player(
+            self._market,
+            self._recorder,
+            ingest.desk(self.store),
+            self.store,
+            bus,
+            relay,
+            self._match,
+            _at_once,
+            self._leaders,
+            1,
+            Trace(None),
+            Health("ingest", "1"),
+        ).run()
+
+    async def _match(self, step: Step) -> None:
+        for venue, exchange in self._exchanges.items():
+            exchange.step(*ingest.of_venue(self._market, step, venue))
+
+
+async def _at_once(at: datetime) -> None:
+    """As fast as can be."""
 
 
 class Day:
@@ -249,6 +362,7 @@ async def play(
     kills: int = 0,
     between_turns: float = 0.0,
     at_writes: float = 0.0,
+    over_bus: bool = False,
 ) -> Day:
     environment = {
         "NEXUS__INGEST__SEED": str(seed),
@@ -259,6 +373,10 @@ async def play(
     }
     settings = settings_for(environment)
     market = ingest.market(settings.ingest)
+    if over_bus:
+        over = BusHouse(settings, market, kills, between_turns, at_writes)
+        await over.play()
+        return Day(over, settings)
     house = FragileHouse(settings, market, kills, between_turns, at_writes)
     await house.open()
     for step in market.steps():

@@ -73,10 +73,8 @@ def test_hashes_are_what_they_have_always_been() -> None:
     assert content_hash(BODY).hex() == "abbdf622ce78558cd2689b7a57d2015efc44d12a0740f9eff5cd7c909465df77"
     first = chain_hash(GENESIS, BODY, NOON, "code/settings")
     assert first.hex() == "54822627c7b9c74fb124883bde4d0d43a3db14eca15a0b3d583d184b0231d702"
-    assert (
-        chain_hash(first, BODY, NOON, "code/settings").hex()
-        == "265d3fd03c5b908fe3c3c4fc67ce867bdb08d011f1f70e4d4a34c5b954e41299"
-    )
+    second = chain_hash(first, BODY, NOON, "code/settings")
+    assert second.hex() == "265d3fd03c5b908fe3c3c4fc67ce867bdb08d011f1f70e4d4a34c5b954e41299"
 
 
 def test_the_content_hash_is_that_of_the_body() -> None:
@@ -86,11 +84,18 @@ def test_the_content_hash_is_that_of_the_body() -> None:
 
 
 def test_the_chain_hash_depends_on_all_that_it_seals() -> None:
-    usual: tuple[Any, ...] = (GENESIS, BODY, NOON, "code/settings")
-    others: tuple[Any, ...] = (bytes([1] * 32), BODY + " ", NOON + timedelta(microseconds=1), "code/other")
-    found = {chain_hash(*usual)}
-    for index, other in enumerate(others):
-        found.add(chain_hash(*usual[:index], other, *usual[index + 1 :]))
+    usual = {"previous": GENESIS, "body": BODY, "recorded_at": NOON, "fingerprint": "code/settings"}
+    others = {
+        "previous": bytes([1] * 32),
+        "body": BODY + " ",
+        "recorded_at": NOON + timedelta(microseconds=1),
+        "fingerprint": "code/other",
+    }
+
+    def sealed(parts: dict[str, Any]) -> bytes:
+        return chain_hash(**parts)
+
+    found = {sealed(usual)} | {sealed({**usual, name: other}) for name, other in others.items()}
     assert len(found) == 5
 
 

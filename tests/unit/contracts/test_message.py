@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -30,12 +30,12 @@ from nexus_common.contracts.values import Money
 @pytest.fixture(autouse=True)
 def _registers_left_alone() -> Iterator[None]:
     """What a test registers is gone after it."""
-    registers = (EVENTS, COMMANDS, message._UPCASTS, message._COMMAND_NAMES)
+    registers: tuple[dict[Any, Any], ...] = (EVENTS, COMMANDS, message._UPCASTS, message._COMMAND_NAMES)
     before = [dict(register) for register in registers]
     yield
     for register, was in zip(registers, before, strict=True):
         register.clear()
-        register.update(was)  # type: ignore[call-overload]
+        register.update(was)
 
 
 @pytest.fixture
@@ -70,14 +70,14 @@ def test_every_version_leads_to_the_newest(tolled: type[Event]) -> None:
 
 def test_steps_are_taken_one_after_the_other_and_only_those_that_are_wanting(tolled: type[Event]) -> None:
     second = decode_event("toll.paid", 2, {"amount": "1", "fee": "0.5"})
-    assert second.model_dump()["fee"] == Decimal("0.5")
+    assert second.model_dump()["fee"] == "0.5"
 
 
 def test_a_missing_step_is_refused(tolled: type[Event]) -> None:
     del message._UPCASTS["toll.paid", 2]
     assert decode_event("toll.paid", 3, {"amount": "1", "fee": "0", "currency": "EUR"})
     for version in (1, 2):
-        with pytest.raises(UnknownMessage, match="no upcast leads from toll.paid version 2 to 3"):
+        with pytest.raises(UnknownMessage, match=r"no upcast leads from toll\.paid version 2 to 3"):
             decode_event("toll.paid", version, {"amount": "1", "fee": "0"})
 
 

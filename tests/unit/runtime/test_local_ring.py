@@ -41,11 +41,11 @@ class Watcher:
 
 
 class Answerer(Watcher):
-    """Answers each word of the guard with one of its own, `rounds` times."""
+    """Answers each word it hears with one of its own, `rounds` times."""
 
-    def __init__(self, rounds: int) -> None:
+    def __init__(self, rounds: int, hears: str = "guard") -> None:
         super().__init__(Service.SCHEDULER, [])
-        self.listens = {"guard": None}
+        self.listens = {hears: None}
         self._left = rounds
 
     async def react(self, turn: Turn, batch: Sequence[Envelope[Event]], desk: Desk) -> None:
@@ -99,6 +99,20 @@ async def test_what_one_says_another_hears_in_the_same_instant(store: MemoryStor
     step = await Readings(store).add(1)
     marks = await ring.step(step[0].envelope.occurred_at, step)
     assert [category for _, category in marks] == ["macro", "guard", "brief"]
+
+
+async def test_what_the_last_of_a_round_says_brings_another_round(store: MemoryStore) -> None:
+    diary: list[Service] = []
+    ring = LocalRing(
+        {
+            Service.SCHEDULER: place(Answerer(1, hears="macro"), store),
+            Service.CORTEX: place(Watcher(Service.CORTEX, diary), store),
+        }
+    )
+    step = await Readings(store).add(1)
+    marks = await ring.step(step[0].envelope.occurred_at, step)
+    assert marks == ((1, "macro"), (2, "brief"))
+    assert len(diary) == 2
 
 
 async def test_each_instant_hands_out_its_own_events(store: MemoryStore) -> None:

@@ -7,11 +7,10 @@ import pytest
 from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.guard import GuardReleased
 from nexus_common.contracts.message import Event
-from nexus_common.runtime import seat as seats
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.recall import recall
 from nexus_common.runtime.ring import Token
-from nexus_common.runtime.seat import Seat
+from nexus_common.runtime.seat import PAGE, Seat
 from nexus_common.runtime.store.memory import MemoryStore
 from nexus_common.testing.small_service import Echo, Readings, token_of
 
@@ -186,14 +185,22 @@ async def test_events_recorded_before_a_death_are_reported_after_it(
     assert await said(store) == ["1"]
 
 
-async def test_a_great_many_events_are_reported_after_a_death(
-    store: MemoryStore, readings: Readings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seats, "PAGE", 3)
-    step = list(await readings.add(*range(1, 11)))
+async def test_a_great_many_events_are_reported_after_a_death(store: MemoryStore, readings: Readings) -> None:
+    many = PAGE + 1
+    step = list(await readings.add(*range(many)))
     await (await Shield(store).start()).seat.take(token_of(step))
     taken = await (await Shield(store).start()).take(token_of(step))
-    assert len(taken.produced) == 20
+    assert len(taken.produced) == 2 * many
+
+
+async def test_what_was_recorded_between_recall_and_the_first_step_is_observed(
+    shield: Shield, readings: Readings
+) -> None:
+    await readings.add(1)
+    step = list(await readings.add(2))
+    await shield.take(token_of(step))
+    assert shield.echo.heard == [1, 2]
+    assert shield.echo.handed == [[2]]
 
 
 async def test_a_turn_cut_off_before_its_commit_is_taken_again(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
@@ -10,29 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nexus_common.contracts.envelope import Envelope
-from nexus_common.contracts.market import Candle, CandlesClosed
+from nexus_common.contracts.market import Candle
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.runtime.ports import Reactor
 from nexus_cortex.handlers import CortexReactor
 from nexus_ingest.domain.playback import PlayedMarket
-from nexus_market.candles import EPOCH, Ohlcv, Series, from_millis, slot_millis
+from nexus_market.candles import EPOCH, Series, from_millis, slot_millis, spell
 from nexus_market.exchange import Exchange
-from nexus_shield.domain.market_view import FALL_TIMEFRAMES, REFERENCE
+from nexus_shield.domain.market_view import Bar15
 from nexus_shield.handlers import ShieldReactor
 
 NOBODY: Final = UUID(int=0)
-SLOT: Final = slot_millis(Timeframe.M15)
-
-Told = dict[tuple[int, int], list[Candle]]
 
 
 class CatchUp:
     """Brings views up to date before the step that follows skipped ones.
 
-    Shield keeps the 15m bars, the reference market's last minutes and the age of both in market events; the
-    newest price of an instrument comes with the step itself, unless it has no bar then. Nobody else keeps
-    candles: cortex has either judged them beforehand or is never skipped when one of its own closes.
+    Shield keeps 15m bars and their age in market events; the newest price of an instrument comes with the
+    step itself, unless it has no bar then. The reference market's bars are never skipped where they can
+    matter. Nobody else keeps candles: cortex has judged them beforehand, or is there when one of its own closes.
     """
 
     def __init__(
@@ -42,134 +41,114 @@ class CatchUp:
         executor: Reactor,
         cortex: CortexReactor,
         exchanges: Mapping[Venue, Exchange],
-        fall_seconds: int,
     ) -> None:
-        """`fall_seconds`: how far back the sentinel looks."""
         self._market = market
         self._instants = market.instants
         self._shield = shield
         self._executor = executor
         self._exchanges = exchanges
         self._venues = tuple(dict.fromkeys(market.venue_of(symbol) for symbol in market.symbols))
-        self._tracks = [_Track(market, symbol, self._venues, fall_seconds) for symbol in market.symbols]
-        self._has = [_instants_of(market, venue) for venue in self._venues]
-        events = sum((has.astype(np.int64) for has in self._has), np.zeros(len(self._instants), np.int64))
+        self._tracks = [_Track(market, symbol) for symbol in market.symbols]
+        self._has = {venue: _instants_of(market, venue) for venue in self._venues}
+        events = np.sum([has.astype(np.int64) for has in self._has.values()], axis=0)
         self._events_before = np.concatenate([[0], np.cumsum(events)])
         self._cortex = cortex if cortex.judged_closes is None else None
-        self._readings = sorted(market.readings) if self._cortex is not None else []
+        self._readings = sorted(market.readings)
 
     def pass_over(self, first: int, end: int) -> None:
-        """The instants from index `first` up to, not including, `end` are skipped."""
-        told: Told = {}
-        for track in self._tracks:
-            track.tell(told, first, end)
-        missing = [track for track in self._tracks if not track.has_bar_at(end)]
-        if missing:
-            self._tell_last_bars(told, missing, first, end)
-        self._tell_shield(told, first, end)
-        if self._readings:
-            self._tell_macro(first, end)
+        """The instants from index `first` up to, not including, `end` are skipped; the step at `end` follows."""
+        self._tell_shield(first, end)
+        if not all(track.has_bar_at(end) for track in self._tracks):
+            self._tell_last_bars(first, end)
+        if self._cortex is not None:
+            self._tell_macro(self._cortex, first, end)
 
-    def _tell_last_bars(self, told: Told, missing: list[_Track], first: int, end: int) -> None:
+    def _tell_shield(self, first: int, end: int) -> None:
+        bars = [
+            ((track.venue, track.symbol), at, Bar15(self._rank(track.venue, index, first), *prices))
+            for track in self._tracks
+            for index, at, prices in track.bars15(first, end)
+        ]
+        self._shield.pass_over(self._count(first, end), bars)
+
+    def _count(self, first: int, end: int) -> int:
+        return int(self._events_before[end] - self._events_before[first])
+
+    def _rank(self, venue: Venue, index: int, first: int) -> int:
+        """The number, from 1, of a venue's event at an instant among the skipped market events."""
+        earlier = self._venues[: self._venues.index(venue)]
+        return self._count(first, index) + sum(bool(self._has[each][index]) for each in earlier) + 1
+
+    def _tell_last_bars(self, first: int, end: int) -> None:
         """Instruments without a bar at the next step stand where their last skipped bar left them."""
-        bars: dict[Venue, dict[Symbol, Ohlcv]] = {}
-        for track in missing:
-            row = track.last_row_before(end)
-            if row is not None and track.index[row] >= first:
-                track.tell_base(told, row)
-                bars.setdefault(track.venue, {})[track.symbol] = track.base.bar(row)
-        at = from_millis(int(self._instants[end - 1]))
-        for venue, here in bars.items():
-            self._exchanges[venue].step(at, here)
-        for number, venue in enumerate(self._venues):
-            closing = np.flatnonzero(self._has[number][first:end])
-            if len(closing) and not (end < len(self._instants) and self._has[number][end]):
-                step = self._market.step_at(first + int(closing[-1]))
-                for closed in step.closed:
+        for venue in self._venues:
+            here = [track for track in self._tracks if track.venue is venue and not track.has_bar_at(end)]
+            rows = {track: row for track in here if (row := track.last_row(first, end)) is not None}
+            if not rows:
+                continue
+            at = from_millis(int(self._instants[end - 1]))
+            self._exchanges[venue].step(
+                at, {track.symbol: track.base.bar(row) for track, row in rows.items()}
+            )
+            for track, row in rows.items():
+                index = int(track.index[row])
+                age = self._count(first, end) - self._rank(venue, index, first)
+                self._shield.note_close(venue, track.candle(row), track.closed_at(row), age)
+        for venue, has in self._has.items():
+            closing = np.flatnonzero(has[first:end])
+            if len(closing) and not has[end]:
+                for closed in self._market.step_at(first + int(closing[-1])).closed:
                     if closed.venue is venue:
                         self._executor.observe(_envelope(closed))
 
-    def _tell_shield(self, told: Told, first: int, end: int) -> None:
-        heard = int(self._events_before[first])
-        for index, number in sorted(told):
-            rank = int(self._events_before[index]) + sum(bool(has[index]) for has in self._has[:number])
-            if rank > heard:
-                self._shield.pass_over(rank - heard)
-            at = from_millis(int(self._instants[index]))
-            closed = CandlesClosed.model_construct(
-                venue=self._venues[number], partition=0, at=at, candles=tuple(told[index, number])
-            )
-            self._shield.observe(_envelope(closed))
-            heard = rank + 1
-        self._shield.pass_over(int(self._events_before[end]) - heard)
-
-    def _tell_macro(self, first: int, end: int) -> None:
-        assert self._cortex is not None, "there are readings to tell of"
+    def _tell_macro(self, cortex: CortexReactor, first: int, end: int) -> None:
         low, high = np.searchsorted(self._readings, [self._instants[first], self._instants[end - 1] + 1])
         for instant in self._readings[low:high]:
-            self._cortex.observe(_envelope(self._market.readings[instant]))
+            cortex.observe(_envelope(self._market.readings[instant]))
 
 
 class _Track:
-    """One symbol's bars among the instants, and which of them shield remembers."""
+    """One symbol's bars among the instants."""
 
-    def __init__(
-        self, market: PlayedMarket, symbol: Symbol, venues: tuple[Venue, ...], fall_seconds: int
-    ) -> None:
+    def __init__(self, market: PlayedMarket, symbol: Symbol) -> None:
         self.symbol, self.venue = symbol, market.venue_of(symbol)
         self.base = market.series(symbol)
         self.index = np.searchsorted(market.instants, self.base.close_time)
-        self._number = venues.index(self.venue)
-        self._window = fall_seconds * 1_000
         self._main: Series | None = None
         if Timeframe.M15 in market.timeframes_of(symbol):
             self._main = market.series(symbol, Timeframe.M15)
             self._main_index = np.searchsorted(market.instants, self._main.close_time)
-        self._is_reference = (
-            symbol == REFERENCE and self.venue.is_crypto and self.base.timeframe in FALL_TIMEFRAMES
-        )
 
-    def tell(self, told: Told, first: int, end: int) -> None:
-        if self._is_reference:
-            for row in self._reference_rows(first, end):
-                self.tell_base(told, row)
-        if self._main is not None and self._main is not self.base:
-            low, high = np.searchsorted(self._main_index, [first, end])
-            for row in range(low, high):
-                self._tell(told, int(self._main_index[row]), self._main, row)
-        elif self._main is not None:
-            low, high = np.searchsorted(self.index, [first, end])
-            for row in range(low, high):
-                self.tell_base(told, row)
+    def bars15(
+        self, first: int, end: int
+    ) -> Iterator[tuple[int, datetime, tuple[Decimal, Decimal, Decimal]]]:
+        """The 15m bars that close at skipped instants: where, when, and high, low, close."""
+        main = self._main
+        if main is None:
+            return
+        low, high = np.searchsorted(self._main_index, [first, end])
+        for row in range(low, high):
+            prices = spell(main.high.item(row)), spell(main.low.item(row)), spell(main.close.item(row))
+            yield int(self._main_index[row]), _closed_at(main, row), prices
 
-    def tell_base(self, told: Told, row: int) -> None:
-        self._tell(told, int(self.index[row]), self.base, row)
+    def candle(self, row: int) -> Candle:
+        return Candle(self.symbol, self.base.timeframe, *self.base.bar(row))
 
-    def _tell(self, told: Told, index: int, series: Series, row: int) -> None:
-        candles = told.setdefault((index, self._number), [])
-        candle = Candle(self.symbol, series.timeframe, *series.bar(row))
-        if candle not in candles:
-            candles.append(candle)
-
-    def _reference_rows(self, first: int, end: int) -> list[int]:
-        """The bars of the last minutes, and the one that its 15m candle began with."""
-        low, high = (int(row) for row in np.searchsorted(self.index, [first, end]))
-        if low == high:
-            return []
-        times = self.base.open_time
-        opened = int(times[high - 1])
-        since = opened - self._window
-        recent = max(low, int(np.searchsorted(times, since)))
-        begins = max(low, int(np.searchsorted(times, opened // SLOT * SLOT)))
-        return [begins, *range(recent, high)] if begins < recent else list(range(recent, high))
+    def closed_at(self, row: int) -> datetime:
+        return _closed_at(self.base, row)
 
     def has_bar_at(self, index: int) -> bool:
         row = int(np.searchsorted(self.index, index))
         return row < len(self.index) and bool(self.index[row] == index)
 
-    def last_row_before(self, index: int) -> int | None:
-        row = int(np.searchsorted(self.index, index)) - 1
-        return row if row >= 0 else None
+    def last_row(self, first: int, end: int) -> int | None:
+        """The last bar that closed at a skipped instant."""
+        row = int(np.searchsorted(self.index, end)) - 1
+        return row if row >= 0 and self.index[row] >= first else None
+
+
+def _closed_at(series: Series, row: int) -> datetime:
+    return from_millis(series.open_time.item(row) + slot_millis(series.timeframe))
 
 
 def _instants_of(market: PlayedMarket, venue: Venue) -> NDArray[np.bool_]:

@@ -68,9 +68,15 @@ def cortex_reactor(settings: NexusSettings) -> CortexReactor:
 class LocalHouse:
     """All six services and the exchange in this process: same deciders, same ring, memory in place of servers."""
 
-    def __init__(self, settings: NexusSettings, market: Market, judge: CortexReactor | None = None) -> None:
+    def __init__(
+        self,
+        settings: NexusSettings,
+        market: Market,
+        judge: CortexReactor | None = None,
+        store: MemoryStore | None = None,
+    ) -> None:
         """`judge` may stand in for the cortex of the settings when it is known to decide the same."""
-        self.store = MemoryStore(lazy=True)
+        self.store = store or MemoryStore(lazy=True)
         instruments = ingest.instruments_of(market)
         self._exchanges = {
             venue: Exchange([each for each in instruments if each.venue is venue])

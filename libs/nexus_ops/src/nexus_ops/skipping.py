@@ -54,7 +54,6 @@ class SkippingHouse(LocalHouse):
             self._places[Service.EXECUTOR].reactor,
             cortex,
             self._exchanges,
-            settings.shield.guard.window_seconds,
         )
         self._sleepers: list[tuple[Sleeper, WorkDesk]] = [
             (cast(Sleeper, self._places[each].reactor), self._places[each].desk) for each in SLEEPERS

@@ -91,6 +91,6 @@ def _falls(market: PlayedMarket, symbol: Symbol, guard: GuardSettings) -> NDArra
     if symbol != REFERENCE or series.timeframe not in FALL_TIMEFRAMES:
         return np.zeros(0, dtype=np.int64)
     whole = market.warm_series(symbol).followed_by(series)
-    held = possible_falls(whole.open_time, whole.open, whole.high, whole.low, whole.timeframe, guard)
+    held = possible_falls(whole.high, whole.low, whole.timeframe, guard)
     closes: NDArray[np.int64] = whole.close_time[held]
     return closes[closes > to_millis(market.start)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.guard import GuardStanding, ReleaseGuard
 from nexus_common.contracts.ids import derived, step_id, timer_id
 from nexus_common.contracts.limits import GuardSettings, RiskSettings
+from nexus_common.contracts.market import Candle
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import (
     ApproveExit,
@@ -31,13 +32,14 @@ from nexus_common.contracts.session import (
     ResumeRequested,
 )
 from nexus_common.contracts.signal import SignalRaised
-from nexus_common.contracts.values import AccountId, Origin, Service, UserId
+from nexus_common.contracts.values import AccountId, Origin, Service, UserId, Venue
 from nexus_common.runtime.ports import Desk, Turn
 from nexus_market.quiet import Quiet
 from nexus_shield.domain.account_view import Account, User
 from nexus_shield.domain.facts import note
 from nexus_shield.domain.guard import CRYPTO, GUARD
 from nexus_shield.domain.leeway import quiet_bands
+from nexus_shield.domain.market_view import Bar15, Key
 from nexus_shield.domain.requests import request_by_hand, request_of_signal
 from nexus_shield.domain.risk import RISK, mark_equity
 from nexus_shield.domain.state import RiskState
@@ -89,9 +91,13 @@ class ShieldReactor:
     async def resume(self, desk: Desk) -> None:
         """Nothing is left open by a crash: verdicts and equity are decided within a turn, or again."""
 
-    def pass_over(self, count: int) -> None:
-        """Market events that a backtest leaves out here, because nothing of them would be remembered."""
-        self._world.market.pass_over(count)
+    def pass_over(self, count: int, bars: Iterable[tuple[Key, datetime, Bar15]]) -> None:
+        """Market events that a backtest does not have us hear; what is remembered of them are their 15m bars."""
+        self._world.market.pass_over(count, bars)
+
+    def note_close(self, venue: Venue, candle: Candle, at: datetime, age: int) -> None:
+        """The last price of an instrument among them, `age` market events ago."""
+        self._world.market.note_close(venue, candle, at, age)
 
     async def quiet(self, at: datetime, desk: Desk) -> Quiet | None:
         """Until a verdict or a block runs out or a day begins, and while no equity reaches a limit.

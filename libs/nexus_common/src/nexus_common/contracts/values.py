@@ -23,7 +23,9 @@ def _utc(moment: datetime) -> datetime:
 
 
 def format_instant(moment: datetime) -> str:
-    """UTC with microseconds, always of the same length."""
+    """UTC with microseconds, always of the same length; raises ValueError for a time without a zone."""
+    if moment.tzinfo is not UTC:
+        moment = _utc(moment)
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 

@@ -68,7 +68,10 @@ class Token:
         return len(self.produced) <= self.base
 
     def plus(self, marks: Iterable[Mark]) -> Token:
-        return replace(self, produced=tuple(sorted({*self.produced, *marks})))
+        produced = {*self.produced, *marks}
+        if len(produced) == len(self.produced):
+            return self
+        return replace(self, produced=tuple(sorted(produced)))
 
     def joined(self, other: Token) -> Token:
         """Two tokens of one turn, sent by replicas that own different partitions."""

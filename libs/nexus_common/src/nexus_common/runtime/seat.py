@@ -36,7 +36,6 @@ class Seat:
         self._taken: set[int] = set()
         self._produced: list[Mark] = []
         self._step = 0
-        self._step_before = 0
         self._recovering = True
 
     def hear(self, recorded: Recorded[Event]) -> None:
@@ -78,13 +77,21 @@ class Seat:
             # A process that died in this step may have recorded events that nobody was told of.
             self._recovering = False
             await self._fill_gap(token.position)
-            mine = await self._store.read_categories(sorted(self._own), token.position - 1)
-            self._produced = [(r.global_position, r.envelope.category) for r in mine]
+            self._produced = await self._own_since(token.position)
+
+    async def _own_since(self, step: int) -> list[Mark]:
+        """All of them, however many: a mark left out would never be heard by the others."""
+        marks: list[Mark] = []
+        after = step - 1
+        while page := await self._store.read_categories(sorted(self._own), after, limit=PAGE):
+            marks.extend((r.global_position, r.envelope.category) for r in page)
+            after = page[-1].global_position
+        return marks
 
     async def _fill_gap(self, step: int) -> None:
         """What was recorded after recall had looked and before the first step that we take part in."""
         after = self._observed_up_to
-        while page := await self._store.read_categories(sorted(self._foreign), after, step - 1):
+        while page := await self._store.read_categories(sorted(self._foreign), after, step - 1, PAGE):
             for recorded in page:
                 self._heard[recorded.global_position] = recorded
             after = page[-1].global_position

@@ -24,6 +24,7 @@ from nexus_common.runtime.errors import ConfigurationError
 
 LOG_BYTES_MAX = 10_000_000
 DISK_BYTES_MIN = 100_000_000
+LOCK = "lock"
 
 
 @cache
@@ -141,7 +142,7 @@ class FolderLock:
     """A folder belongs to one supervising process at a time; the kernel drops the lock with the process."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "lock"
+        self._path = folder / LOCK
         self._file: int | None = None
 
     def acquire(self) -> None:
@@ -161,6 +162,10 @@ class FolderLock:
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file
+
+    @property
+    def is_held(self) -> bool:
+        return self._file is not None
 
     def release(self) -> None:
         if self._file is not None:

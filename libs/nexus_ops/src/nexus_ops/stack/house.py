@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nexus_common.contracts.values import Service
 from nexus_common.runtime.store.migrate import upgrade
-from nexus_ops.stack.children import prepare_folder
+from nexus_ops.stack.children import FolderLock, prepare_folder
 from nexus_ops.stack.nats import EmbeddedNats
 from nexus_ops.stack.ports import LOOPBACK, free_port, wait_for_port
 from nexus_ops.stack.postgres import EmbeddedPostgres
@@ -43,6 +43,7 @@ class House:
         self._postgres = EmbeddedPostgres(home / "postgres")
         self._nats = EmbeddedNats(home / "nats")
         self._supervisor = Supervisor()
+        self._lock = FolderLock(home)
         self._exchange_port = 0
 
     def __enter__(self) -> House:
@@ -51,7 +52,9 @@ class House:
 
     def __exit__(self, *_: object) -> None:
         self._supervisor.__exit__(None, None, None)
-        (self.home / "stack.json").unlink(missing_ok=True)
+        if self._lock.is_held:
+            (self.home / "stack.json").unlink(missing_ok=True)
+        self._lock.release()
 
     @property
     def supervisor(self) -> Supervisor:
@@ -76,6 +79,9 @@ class House:
             ConfigurationError: a folder, port or store cannot be used; says which, and what to do.
             DependencyMissing: the servers' programs are not installed.
         """
+        # Before anything else: whoever starts the exchange ends what an earlier run has left of it.
+        prepare_folder(self.home)
+        self._lock.acquire()
         for folder in (self.home / "logs", self.traces, self.home / "exchange"):
             prepare_folder(folder)
         self._exchange_port = free_port()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nexus_common.runtime.errors import ConfigurationError
+from nexus_ops.stack.children import LOCK, FolderLock
 
 NOT_OF_THE_MARKET = ("NEXUS__INGEST__SPEED", "NEXUS__RUNTIME__LOG_LEVEL")
 
@@ -19,7 +20,8 @@ def prepare_home(home: Path, environment: Mapping[str, str], *, fresh: bool) -> 
     aside as `previous`.
 
     Raises:
-        ConfigurationError: the folder holds a run of another market, or something that is not ours.
+        ConfigurationError: the folder holds a run of another market, one that is still running, or something that
+            is not ours.
     """
     wanted = {k: v for k, v in environment.items() if k not in NOT_OF_THE_MARKET}
     word = home / "market.json"
@@ -27,6 +29,8 @@ def prepare_home(home: Path, environment: Mapping[str, str], *, fresh: bool) -> 
         raise ConfigurationError(f"{home} is no folder: choose another with --home")
     if home.exists() and any(home.iterdir()) and not word.exists() and not (home / "previous").exists():
         raise ConfigurationError(f"{home} holds files that are not ours: choose another folder with --home")
+    if home.exists():
+        _refuse_while_in_use(home)
     if fresh or (home / "ended").exists():
         put_aside(home)
     elif word.exists() and json.loads(word.read_text()) != wanted:
@@ -42,13 +46,24 @@ def prepare_home(home: Path, environment: Mapping[str, str], *, fresh: bool) -> 
         ) from error
 
 
+def _refuse_while_in_use(home: Path) -> None:
+    try:
+        lock = FolderLock(home)
+        lock.acquire()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data folder {home} cannot be written ({error.strerror}): choose another with --home"
+        ) from error
+    lock.release()
+
+
 def put_aside(home: Path) -> None:
     """Move a run to `previous` inside its home, in place of an older one."""
     if not home.exists():
         return
     previous = home / "previous"
     shutil.rmtree(previous, ignore_errors=True)
-    kept = [path for path in home.iterdir() if path != previous]
+    kept = [path for path in home.iterdir() if path not in (previous, home / LOCK)]
     if kept:
         previous.mkdir()
         for path in kept:

@@ -100,27 +100,22 @@ def read_fall(
 
 
 def possible_falls(
-    opened: NDArray[np.int64],
-    opens: Floats,
-    highs: Floats,
-    lows: Floats,
-    timeframe: Timeframe,
-    settings: GuardSettings,
+    highs: Floats, lows: Floats, timeframe: Timeframe, settings: GuardSettings
 ) -> NDArray[np.bool_]:
-    """For each bar of a whole series whether `read_fall` may find one; it finds none at the others.
+    """For each bar of a whole series whether it must be folded, for `read_fall` to find every fall and no other.
 
-    Bars are counted where it looks at times, and both measures are taken at once: rather too many than one
-    too few. `opened` is in milliseconds.
+    A bar that stands not so far below the highest of its 15m candle and window is no fall, whatever is
+    remembered. One that does is judged rightly if all bars back to there have been folded too. Bars are
+    counted where `read_fall` looks at times: rather too many than one too few.
     """
-    if not len(opened):
-        return np.zeros(0, dtype=np.bool_)
-    slots = opened // (SLOT // timedelta(milliseconds=1))
-    starts = np.flatnonzero(np.diff(slots, prepend=-1))
-    slot_open = np.repeat(opens[starts], np.diff(starts, append=len(opened)))
-    reach = settings.window_seconds // timeframe.seconds + 2
+    reach = (int(SLOT.total_seconds()) + settings.window_seconds) // timeframe.seconds + 2
     padded = np.concatenate([np.zeros(reach), highs])
-    highest = np.maximum(sliding_window_view(padded, reach + 1).max(axis=1), slot_open)
-    return lows <= highest * (1.0 - float(settings.amber_percent) / 100.0) * (1.0 + 1e-9)
+    highest = sliding_window_view(padded, reach + 1).max(axis=1)
+    deep = lows <= highest * (1.0 - float(settings.amber_percent) / 100.0) * (1.0 + 1e-9)
+    needed: NDArray[np.bool_] = deep.copy()
+    for back in range(1, reach + 1):
+        needed[:-back] |= deep[back:]
+    return needed
 
 
 def _threshold(reference: Decimal, percent: Decimal) -> Decimal:

@@ -6,7 +6,7 @@ A restarted process that hears those events again therefore knows exactly what o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -94,9 +94,19 @@ class MarketView:
             case _:
                 pass  # funding says nothing about prices that the bars do not
 
-    def pass_over(self, count: int) -> None:
-        """Count events of which nothing would be remembered, so that what is remembered grows old by them."""
+    def pass_over(self, count: int, bars: Iterable[tuple[Key, datetime, Bar15]] = ()) -> None:
+        """Count events that need not be heard, and keep their 15m bars, numbered from 1 among them.
+
+        Prices and the reference market's falls are left as they are: whoever passes events over sees to it
+        that those are heard again before they matter.
+        """
+        for key, at, bar in bars:
+            self._keep(key, at, bar._replace(number=self._number + bar.number))
         self._number += count
+
+    def note_close(self, venue: Venue, candle: Candle, at: datetime, age: int) -> None:
+        """The last price among events passed over, `age` events ago."""
+        self._closes[venue, candle.symbol] = Close(self._number - age, at, candle.close, candle.timeframe)
 
     def _take(self, venue: Venue, candle: Candle, at: datetime) -> None:
         key = (venue, candle.symbol)

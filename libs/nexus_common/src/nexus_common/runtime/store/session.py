@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ class Session:
         """
         await self._turn.acquire()
         try:
-            return self._connection_if_open() or await self._open()
+            return await self._connection_if_open() or await self._open()
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self._turn.release()
             raise _unavailable(error) from error
@@ -96,8 +97,16 @@ class Session:
                 await self._connection.close()
                 self._connection = None
 
-    def _connection_if_open(self) -> Connection | None:
-        return None if self._connection is None or self._connection.closed else self._connection
+    async def _connection_if_open(self) -> Connection | None:
+        connection = self._connection
+        if connection is None or connection.closed:
+            return None
+        if _has_said_something(connection):
+            # Found out before anything was sent over it, so nothing is in doubt and nobody need hear of it.
+            self._connection = None
+            await connection.close()
+            return None
+        return connection
 
     async def _open(self) -> Connection:
         connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
@@ -116,6 +125,13 @@ class Session:
         if connection is not None and (connection.closed or connection.broken):
             self._connection = None
             await connection.close()
+
+
+def _has_said_something(connection: Connection) -> bool:
+    """Between two statements a server is silent, unless it says goodbye or has died."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 async def _require_durability(connection: Connection) -> None:
