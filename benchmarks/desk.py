@@ -18,6 +18,7 @@ from nexus_common.contracts.notice import ComposeNotice, Urgency
 from nexus_common.contracts.values import UserId
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.bus.jetstream import JetStreamBus
+from nexus_common.runtime.bus.transport import Message
 from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import Bus
@@ -109,9 +110,7 @@ class _Path:
                 body = delivery.data.decode()
                 await connection.execute(b"INSERT INTO bare_facts (body) VALUES (%s)", (body,), prepare=True)
                 place = (delivery.sequence,)
-                await connection.execute(
-                    b"INSERT INTO bare_inbox (handled) VALUES (%s)", place, prepare=True
-                )
+                await connection.execute(b"INSERT INTO bare_inbox (handled) VALUES (%s)", place, prepare=True)
             await self._bus.publish("nexus.brief.bare.0", delivery.data, {}, f"{number}/{done}")
             await self._bus.ack([delivery])
             done += 1
@@ -130,7 +129,7 @@ class _Path:
         return self._inputs.take_recorded()
 
     async def _offer(self, recorded: list[Recorded[Event]], category: str) -> None:
-        messages = [
+        messages: list[Message] = [
             (f"nexus.{category}.read.0", each.body.encode(), {}, f"{category}/{each.envelope.event_id}")
             for each in recorded
         ]

@@ -181,5 +181,3 @@ def _life_figures(runs: list[Run]) -> list[Figure]:
             )
         )
     return figures
-
-

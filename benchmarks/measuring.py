@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`ratio` is ours in units of the floor's (of rates: ours / floor; of times: ours / floor, too).
+    """`ratio` is `value` / `floor`: of rates the higher the better, of times the lower.
 
     `goal` is the design's figure in words, `met` whether it holds here; None: it cannot be told from this run.
     """
