@@ -78,7 +78,7 @@ def _once(number: int) -> Run:
 
 
 def _resident(pid: int) -> float:
-    """Megabytes of main memory; of a server with children, of all its processes' own parts."""
+    """Megabytes of main memory of this process; those it started are not in it."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1_024
 

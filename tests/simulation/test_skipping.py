@@ -45,6 +45,14 @@ MARKETS: dict[str, dict[str, str]] = {
         "NEXUS__INGEST__END": "2021-05-20",
         "NEXUS__TELEGRAM__MODE": "pilot",
     },
+    "stocks beside coins, orders by hand": {
+        "NEXUS__INGEST__DATA_DIR": str(DATA),
+        "NEXUS__INGEST__SYMBOLS": "BTCUSDT,AAPL,SOLUSDT,NVDA,TSLA",
+        "NEXUS__INGEST__START": "2025-09-29",
+        "NEXUS__INGEST__END": "2025-10-12",
+        "NEXUS__TELEGRAM__MODE": "pilot",
+        "NEXUS__TELEGRAM__VENUES": "binance,alpaca",
+    },
     "recorded, with holes and orders by hand": {
         "NEXUS__INGEST__DATA_DIR": str(DATA),
         "NEXUS__INGEST__SYMBOLS": "BTCUSDT,ADAUSDT",
@@ -62,12 +70,26 @@ def _market(name: str) -> tuple[dict[str, str], PlayedMarket]:
     return environment, ingest.market(settings_for(environment).ingest)
 
 
+# Positions are held across a hole in the recording, and across closed sessions beside an open market.
+BY_HAND = """
+2021-04-25T03:30Z /long ADAUSDT 2%
+2021-04-25T03:50Z /short BTCUSDT 2%
+2025-09-30T15:00Z /long AAPL 2%
+2025-09-30T15:05Z /short NVDA 2%
+2025-09-30T19:40Z /long BTCUSDT 2%
+2025-09-30T19:45Z /long TSLA 2%
+2025-10-01T03:00Z /close BTCUSDT
+2025-10-01T21:30Z /short SOLUSDT 2%
+"""
+
+
 def _script(name: str, folder: Path) -> dict[str, str]:
-    """Orders by hand shortly before the hole in the recording, so that a position is held across it."""
+    """The orders of the market's own time."""
     if not name.endswith("by hand"):
         return {}
+    start = MARKETS[name]["NEXUS__INGEST__START"]
     script = folder / "script.txt"
-    script.write_text("2021-04-25T03:30Z /long ADAUSDT 2%\n2021-04-25T03:50Z /short BTCUSDT 2%\n")
+    script.write_text("".join(f"{line}\n" for line in BY_HAND.splitlines() if line > start))
     return {"NEXUS__TELEGRAM__SCRIPT": str(script)}
 
 

@@ -74,8 +74,12 @@ class LocalHouse:
         market: Market,
         judge: CortexReactor | None = None,
         store: MemoryStore | None = None,
+        keep_commands: bool = True,
     ) -> None:
-        """`judge` may stand in for the cortex of the settings when it is known to decide the same."""
+        """`judge` may stand in for the cortex of the settings when it is known to decide the same.
+
+        Without commands the store cannot be replayed, but takes less time to fill.
+        """
         self.store = store or MemoryStore(lazy=True)
         instruments = ingest.instruments_of(market)
         self._exchanges = {
@@ -89,7 +93,9 @@ class LocalHouse:
             telegram.reactor(settings),
             scheduler.reactor(settings),
         ]
-        self._places = {reactor.service: place(reactor, self.store) for reactor in reactors}
+        self._places = {
+            reactor.service: place(reactor, self.store, keep_commands=keep_commands) for reactor in reactors
+        }
         self._ring = LocalRing(self._places)
         self._market = market
         self._recorder: Recorder = ingest.recorder(market)

@@ -40,11 +40,11 @@ class Sleeper(Protocol):
 
 
 class SkippingHouse(LocalHouse):
-    """A `LocalHouse` that takes only the steps that matter; its store lacks the candles of all others."""
+    """A `LocalHouse` that takes only the steps that matter; its store lacks commands and all other candles."""
 
     def __init__(self, settings: NexusSettings, market: PlayedMarket) -> None:
         judge = _whole_market_judge(settings, market) if _choice_is_fixed(settings) else None
-        super().__init__(settings, market, judge)
+        super().__init__(settings, market, judge, keep_commands=False)
         cortex = cast(CortexReactor, self._places[Service.CORTEX].reactor)
         self._played = market
         self._timeline = Timeline(market, settings.shield.guard, cortex.judged_closes)

@@ -26,8 +26,8 @@ class Place:
     seat: Seat
 
 
-def place(reactor: Reactor, store: EventStore) -> Place:
-    desk = WorkDesk(store, reactor.service.value, reactor.observe)
+def place(reactor: Reactor, store: EventStore, *, keep_commands: bool = True) -> Place:
+    desk = WorkDesk(store, reactor.service.value, reactor.observe, keep_commands=keep_commands)
     return Place(reactor, desk, Seat(reactor, desk, store, topology.owned_by(reactor.service), 0))
 
 
