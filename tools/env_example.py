@@ -9,7 +9,7 @@ HEAD = """\
 # A variable of the shell is stronger than one of this file. Programs started without containers read the same
 # variables from their environment. `NAME__FILE` in place of `NAME` names a file that holds the value.
 # docker-compose.yml itself sets the addresses, `runtime.instance`, the health page and `ingest.data_dir`, and has
-# defaults of its own for two: `ingest.speed` 600 and `telegram.mode` pilot, as `make run` has.
+# defaults of its own for two: `ingest.speed` 600 and `telegram.mode` pilot.
 #
 # Generated from the settings themselves: tools/env_example.py.
 

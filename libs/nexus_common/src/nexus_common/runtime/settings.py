@@ -86,7 +86,7 @@ class BusSettings(Section):
 
 class ExchangeSettings(Section):
     url: str = Field(
-        "http://127.0.0.1:8700", description="address of the simulated exchange's control interface"
+        "tcp://127.0.0.1:8700", description="address of the simulated exchange"
     )
     timeout_seconds: float = Field(
         5.0, gt=0, description="how long an answer may take before it counts as unknown"
@@ -120,7 +120,6 @@ class IngestSettings(Section):
     symbols: Annotated[tuple[Symbol, ...], List] = Field(
         tuple(Symbol(name) for name in _SYMBOLS), min_length=1, description="instruments, by comma"
     )
-    venue: Venue = Field(Venue.BINANCE, description="the venue whose market is played")
     sources: Annotated[tuple[str, ...], List] = Field(
         ("binance_um", "bybit_linear", "us", "binance_spot"),
         description="order in which recorded series are taken",
