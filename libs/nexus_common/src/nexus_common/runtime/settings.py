@@ -85,9 +85,7 @@ class BusSettings(Section):
 
 
 class ExchangeSettings(Section):
-    url: str = Field(
-        "tcp://127.0.0.1:8700", description="address of the simulated exchange"
-    )
+    url: str = Field("tcp://127.0.0.1:8700", description="address of the simulated exchange")
     timeout_seconds: float = Field(
         5.0, gt=0, description="how long an answer may take before it counts as unknown"
     )
