@@ -105,6 +105,7 @@ async def opened_bus(home: Path) -> AsyncIterator[JetStreamBus]:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[PostgresStore]:
+    """The store at an address, for as long as the block lasts."""
     store = await PostgresStore.connect(url, fingerprint="ops", clock=WallClock())
     try:
         yield store

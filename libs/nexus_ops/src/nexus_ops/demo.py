@@ -11,10 +11,9 @@ from typing import Any
 
 from nexus_common.contracts.feed import FeedEnded
 from nexus_common.contracts.market import CandlesClosed
-from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.errors import NexusError, StoreUnavailable
 from nexus_common.runtime.ports import EventStore
-from nexus_common.runtime.store.postgres import PostgresStore
+from nexus_ops.access import connected
 from nexus_ops.ledger import Ledger, fetch_ledger
 from nexus_ops.replay import Outcome, replay
 from nexus_ops.stack.house import House
@@ -69,8 +68,7 @@ def play(house: House, advance: Advance, on_tick: Callable[[], None] = lambda: N
 
 
 async def _until_ended(house: House, advance: Advance, on_tick: Callable[[], None]) -> None:
-    store = await PostgresStore.connect(house.addresses.store, fingerprint="ops", clock=WallClock())
-    try:
+    async with connected(house.addresses.store) as store:
         moved, seen = time.monotonic(), 0
         while True:
             on_tick()
@@ -89,8 +87,6 @@ async def _until_ended(house: House, advance: Advance, on_tick: Callable[[], Non
                 raise NexusError("stopped before the market had ended")
             house.write_status()
             await asyncio.sleep(POLL_SECONDS)
-    finally:
-        await store.close()
 
 
 async def _has_ended(store: EventStore) -> bool:

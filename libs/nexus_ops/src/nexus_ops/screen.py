@@ -20,9 +20,9 @@ from nexus_common.contracts import feed, notice, trade
 from nexus_common.contracts.account import BalanceChanged
 from nexus_common.contracts.market import CandlesClosed
 from nexus_common.contracts.message import Event
-from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.errors import StoreUnavailable
 from nexus_common.runtime.store.postgres import PostgresStore
+from nexus_ops.access import connected
 from nexus_ops.output import console
 from nexus_ops.stack.house import House
 from nexus_ops.story import plain, short
@@ -82,7 +82,11 @@ def watch(house: House) -> None:
 
 
 async def _watch(house: House) -> None:
-    store = await PostgresStore.connect(house.addresses.store, fingerprint="ops", clock=WallClock())
+    async with connected(house.addresses.store) as store:
+        await _follow(house, store)
+
+
+async def _follow(house: House, store: PostgresStore) -> None:
     view, begun = View(), time.monotonic()
     live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
     try:
@@ -109,7 +113,6 @@ async def _watch(house: House) -> None:
     finally:
         if live is not None:
             live.stop()
-        await store.close()
 
 
 async def _take_new(store: PostgresStore, view: View) -> None:

@@ -17,7 +17,7 @@ from nexus_common.runtime.health import Health
 from nexus_common.runtime.log import get_logger
 from nexus_common.runtime.ports import Bus, EventStore
 from nexus_common.runtime.relay import Relay
-from nexus_common.runtime.ring import SLOTS, Mark, Token
+from nexus_common.runtime.ring import SLOTS, Mark, Token, marks_of
 from nexus_common.runtime.trace import Trace
 from nexus_ingest.domain.market_feed import Market, Step
 from nexus_ingest.handlers import Recorder
@@ -121,7 +121,7 @@ class Player:
         self._trace.point("telling the exchange")
         recorded = self._desk.take_recorded()
         await asyncio.gather(self._relay.try_publish(recorded), self._tell_exchange(step))
-        return tuple((r.global_position, r.envelope.category) for r in recorded)
+        return marks_of(recorded)
 
     async def _go_round(self, at: datetime, marks: Sequence[Mark]) -> None:
         token = Token(at, marks[0][0], self._epoch, 1, 0, len(marks), tuple(marks))
@@ -172,12 +172,7 @@ class Player:
         at = latest[0].envelope.occurred_at
         own = topology.owned_by(Service.INGEST)
         tail = await self._store.read_categories(own, max(0, latest[0].global_position - 1_000))
-        marks = tuple(
-            (r.global_position, r.envelope.category)
-            for r in tail
-            if r.envelope.occurred_at == at and is_step(r)
-        )
-        return LastStep(at, marks)
+        return LastStep(at, marks_of(r for r in tail if r.envelope.occurred_at == at and is_step(r)))
 
 
 def is_step(recorded: Recorded[Event]) -> bool:

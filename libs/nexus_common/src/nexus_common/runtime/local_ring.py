@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from nexus_common.contracts.decider import InvariantBroken
@@ -13,7 +13,7 @@ from nexus_common.contracts.values import Service
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import EventStore, Reactor
-from nexus_common.runtime.ring import ROUNDS_MAX, SLOTS, Mark, Token, following
+from nexus_common.runtime.ring import ROUNDS_MAX, SLOTS, Mark, Token, following, marks_of
 from nexus_common.runtime.seat import Seat
 
 
@@ -45,7 +45,7 @@ class LocalRing:
     async def step(self, at: datetime, recorded: Sequence[Recorded[Event]]) -> tuple[Mark, ...]:
         """One market instant, whose events ingest has recorded; returns the marks of all its events."""
         self.hear(recorded)
-        marks = tuple((r.global_position, r.envelope.category) for r in recorded)
+        marks = marks_of(recorded)
         token = Token(at, recorded[0].global_position, 0, 1, 0, len(marks), marks)
         for number in range(1, ROUNDS_MAX + 1):
             before = token.produced
@@ -59,17 +59,13 @@ class LocalRing:
     async def _round(self, token: Token, number: int) -> Token:
         slot: int | None = 0
         while slot is not None:
-            turn = Token(token.at, token.position, token.epoch, number, slot, token.base, token.produced)
+            turn = replace(token, round=number, slot=slot)
             there = self._places.get(SLOTS[slot])
             token = turn if there is None else await self._turn(there, turn)
             slot = following(slot, token)
         return token
 
     async def _turn(self, there: Place, token: Token) -> Token:
-        taken = await there.seat.take(token)
-        recorded = there.desk.take_recorded()
-        if recorded:
-            there.seat.committed(recorded)
-            self.hear(recorded)
-            taken = taken.plus((r.global_position, r.envelope.category) for r in recorded)
+        taken, recorded = await there.seat.take_turn(token)
+        self.hear(recorded)
         return taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from nexus_common.contracts.envelope import Recorded, decode
@@ -122,10 +123,7 @@ class Lockstep:
 
     async def _take(self, token: Token, parts: tuple[int, ...]) -> Token:
         self._trace.turn(token)
-        taken = await self._seat.take(token)
-        recorded = self._desk.take_recorded()
-        self._seat.committed(recorded)
-        taken = taken.plus((r.global_position, r.envelope.category) for r in recorded)
+        taken, recorded = await self._seat.take_turn(token)
         answer = pass_on(taken, parts, self._parts_total)
         self._trace.point("committed" if recorded else "decided")
         await self._pass(answer, recorded)
@@ -159,17 +157,8 @@ class Lockstep:
 def pass_on(token: Token, parts: Sequence[int], parts_total: int) -> Token:
     """The token for whoever is next, speaking for the sender's partitions."""
     slot = following(token.slot, token)
-    return Token(
-        at=token.at,
-        position=token.position,
-        epoch=token.epoch,
-        round=token.round,
-        slot=len(SLOTS) if slot is None else slot,
-        base=token.base,
-        produced=token.produced,
-        parts=tuple(parts),
-        parts_total=parts_total,
-    )
+    slot = len(SLOTS) if slot is None else slot
+    return replace(token, slot=slot, parts=tuple(parts), parts_total=parts_total)
 
 
 def receiver(token: Token) -> Service:
@@ -183,8 +172,8 @@ def recorded_from(delivery: Delivery) -> Recorded[Event]:
     Raises ValueError or UnknownMessage when the message cannot be read.
     """
     try:
-        position = int(delivery.headers["Nexus-Position"])
-        recorded_at = datetime.fromisoformat(delivery.headers["Nexus-Recorded-At"])
+        position = int(delivery.headers[topology.POSITION_HEADER])
+        recorded_at = datetime.fromisoformat(delivery.headers[topology.RECORDED_AT_HEADER])
     except (KeyError, ValueError) as error:
         raise ValueError(f"an event without its position and time: {error!r}") from error
     body = delivery.data.decode()

@@ -14,6 +14,8 @@ from typing import Final
 
 import orjson
 
+from nexus_common.contracts.envelope import Recorded
+from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Service, format_instant
 from nexus_common.runtime.ports import Turn
 
@@ -32,6 +34,10 @@ ROUNDS_MAX: Final = 50
 
 
 Mark = tuple[int, str]  # the global position of an event and its category
+
+
+def marks_of(recorded: Iterable[Recorded[Event]]) -> tuple[Mark, ...]:
+    return tuple((each.global_position, each.envelope.category) for each in recorded)
 
 
 @dataclass(frozen=True, slots=True)

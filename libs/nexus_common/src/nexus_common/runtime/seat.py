@@ -11,7 +11,7 @@ from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.message import Event
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import EventStore, Reactor
-from nexus_common.runtime.ring import Mark, Token
+from nexus_common.runtime.ring import Mark, Token, marks_of
 
 PAGE = 1_000
 
@@ -64,9 +64,16 @@ class Seat:
         await self._desk.commit()
         return token.plus(self._produced)
 
+    async def take_turn(self, token: Token) -> tuple[Token, Sequence[Recorded[Event]]]:
+        """Take the turn, and account for what it recorded: the token with all our marks, and those events."""
+        taken = await self.take(token)
+        recorded = self._desk.take_recorded()
+        self.committed(recorded)
+        return taken.plus(marks_of(recorded)), recorded
+
     def committed(self, recorded: Iterable[Recorded[Event]]) -> None:
         """Remember our own events as part of the step."""
-        self._produced.extend((r.global_position, r.envelope.category) for r in recorded)
+        self._produced.extend(marks_of(recorded))
 
     async def _enter(self, token: Token) -> None:
         if token.position != self._step:
@@ -84,7 +91,7 @@ class Seat:
         marks: list[Mark] = []
         after = step - 1
         while page := await self._store.read_categories(sorted(self._own), after, limit=PAGE):
-            marks.extend((r.global_position, r.envelope.category) for r in page)
+            marks.extend(marks_of(page))
             after = page[-1].global_position
         return marks
 

@@ -14,7 +14,7 @@ from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Service
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import Desk, EventStore, Turn
-from nexus_common.runtime.ring import Token
+from nexus_common.runtime.ring import Token, marks_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -97,7 +97,7 @@ class Readings:
 
 def token_of(recorded: Sequence[Recorded[Event]], *, slot: int = 1, round: int = 1, epoch: int = 1) -> Token:
     """The token of a step that these events are, at one of shield's turns."""
-    marks = tuple((r.global_position, r.envelope.category) for r in recorded)
+    marks = marks_of(recorded)
     return Token(recorded[0].envelope.occurred_at, marks[0][0], epoch, round, slot, len(marks), marks)
 
 

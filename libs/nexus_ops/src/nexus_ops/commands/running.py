@@ -13,10 +13,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from nexus_common.runtime.clock import WallClock
-from nexus_common.runtime.store.postgres import PostgresStore
 from nexus_ops import demo as demos
-from nexus_ops.access import DEFAULT_HOME
+from nexus_ops.access import DEFAULT_HOME, connected
 from nexus_ops.commands import options
 from nexus_ops.composition import cortex_reactor, rehearsed
 from nexus_ops.market_options import MarketOptions
@@ -95,11 +93,8 @@ def demo(
 
 
 async def _judge(house: House, cortex: object, advance: demos.Advance) -> demos.DemoReport:
-    store = await PostgresStore.connect(house.addresses.store, fingerprint="ops", clock=WallClock())
-    try:
+    async with connected(house.addresses.store) as store:
         return await demos.judge(store, house.addresses.exchange, cortex, advance)
-    finally:
-        await store.close()
 
 
 def _show(report: demos.DemoReport) -> None:

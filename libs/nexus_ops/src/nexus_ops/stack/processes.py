@@ -186,12 +186,8 @@ class Supervisor:
             for each in tier
         ]
 
-    def request_stop(self) -> None:
-        """Let `wait_until_stop_is_wanted` return."""
-        self._wanted.set()
-
     def wait_until_stop_is_wanted(self, timeout: float | None = None) -> bool:
-        """Wait for `request_stop` or, within `with`, a signal that asks to end. False after `timeout`."""
+        """Wait for the end of `stop` or, within `with`, a signal that asks to end. False after `timeout`."""
         return self._wanted.wait(timeout)
 
     def __enter__(self) -> Supervisor:
