@@ -54,7 +54,7 @@ class DemoReport:
         }
 
 
-def play(house: House, advance: Advance, on_tick: Callable[[], None] = lambda: None) -> float:
+def play(house: House, advance: Advance) -> float:
     """Start the house and wait until its market has been played; returns the seconds until it was ready.
 
     Raises:
@@ -63,15 +63,14 @@ def play(house: House, advance: Advance, on_tick: Callable[[], None] = lambda: N
     begun = time.monotonic()
     house.start()
     ready = time.monotonic() - begun
-    asyncio.run(_until_ended(house, advance, on_tick))
+    asyncio.run(_until_ended(house, advance))
     return ready
 
 
-async def _until_ended(house: House, advance: Advance, on_tick: Callable[[], None]) -> None:
+async def _until_ended(house: House, advance: Advance) -> None:
     async with connected(house.addresses.store) as store:
         moved, seen = time.monotonic(), 0
         while True:
-            on_tick()
             with suppress(StoreUnavailable):  # the supervisor is bringing it back
                 if await _has_ended(store):
                     return
