@@ -54,7 +54,7 @@ class DemoReport:
         }
 
 
-def play(house: House, advance: Advance) -> float:
+def play(house: House, advance: Advance, on_tick: Callable[[], None] = lambda: None) -> float:
     """Start the house and wait until its market has been played; returns the seconds until it was ready.
 
     Raises:
@@ -63,14 +63,15 @@ def play(house: House, advance: Advance) -> float:
     begun = time.monotonic()
     house.start()
     ready = time.monotonic() - begun
-    asyncio.run(_until_ended(house, advance))
+    asyncio.run(_until_ended(house, advance, on_tick))
     return ready
 
 
-async def _until_ended(house: House, advance: Advance) -> None:
+async def _until_ended(house: House, advance: Advance, on_tick: Callable[[], None]) -> None:
     async with connected(house.addresses.store) as store:
         moved, seen = time.monotonic(), 0
         while True:
+            on_tick()
             with suppress(StoreUnavailable):  # the supervisor is bringing it back
                 if await _has_ended(store):
                     return
