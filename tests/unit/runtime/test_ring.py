@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nexus_common.contracts.decider import InvariantBroken
 from nexus_common.contracts.values import Service
 from nexus_common.runtime.lockstep import pass_on, receiver
-from nexus_common.runtime.ring import ACTING, JUDGING, SLOTS, Token, following
+from nexus_common.runtime.ring import ACTING, JUDGING, ROUNDS_MAX, SLOTS, Token, following
 from nexus_common.testing.small_service import NOON
 
 marks = st.lists(st.tuples(st.integers(1, 10**9), st.sampled_from(["market", "order", "risk"]))).map(tuple)
@@ -48,6 +49,17 @@ def test_the_slots_of_an_eventful_round_follow_each_other() -> None:
 
 def test_executors_second_turn_is_passed_over_when_nothing_has_happened() -> None:
     assert [following(slot, a_token()) for slot in (2, 3, 5)] == [3, 5, 6]
+
+
+def test_a_round_more_begins_at_the_first_slot_with_what_was_brought() -> None:
+    token = a_token(round=2, slot=5, parts=(1, 3), parts_total=2)
+    brought = (*token.produced, (8, "signal"))
+    assert token.next_round(brought) == a_token(round=3, produced=brought)
+
+
+def test_services_that_answer_each_other_without_end_are_stopped() -> None:
+    with pytest.raises(InvariantBroken, match="do not come to rest at 20"):
+        a_token(round=ROUNDS_MAX).next_round(((7, "market"), (8, "signal")))
 
 
 @given(tokens)

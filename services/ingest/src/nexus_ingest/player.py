@@ -124,13 +124,13 @@ class Player:
         return marks_of(recorded)
 
     async def _go_round(self, at: datetime, marks: Sequence[Mark]) -> None:
-        token = Token(at, marks[0][0], self._epoch, 1, 0, len(marks), tuple(marks))
+        token = Token.first(at, marks[0][0], self._epoch, tuple(marks))
         while True:
             self._trace.point(f"waiting for round {token.round}")
             back = await self._round(token)
             if back.produced == token.produced:
                 return
-            token = Token(at, token.position, self._epoch, token.round + 1, 0, token.base, back.produced)
+            token = token.next_round(back.produced)
 
     async def _round(self, token: Token) -> Token:
         await self._ask(token)

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from nexus_common.contracts.decider import InvariantBroken
 from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Service
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import EventStore, Reactor
-from nexus_common.runtime.ring import ROUNDS_MAX, SLOTS, Mark, Token, following, marks_of
+from nexus_common.runtime.ring import SLOTS, Mark, Token, following, marks_of
 from nexus_common.runtime.seat import Seat
 
 
@@ -46,20 +45,17 @@ class LocalRing:
         """One market instant, whose events ingest has recorded; returns the marks of all its events."""
         self.hear(recorded)
         marks = marks_of(recorded)
-        token = Token(at, recorded[0].global_position, 0, 1, 0, len(marks), marks)
-        for number in range(1, ROUNDS_MAX + 1):
-            before = token.produced
-            token = await self._round(token, number)
-            if token.produced == before:
-                return token.produced
-        raise InvariantBroken(
-            f"the services do not come to rest at {at:%Y-%m-%d %H:%M}: {token.produced[-5:]}"
-        )
+        token = Token.first(at, recorded[0].global_position, 0, marks)
+        while True:
+            back = await self._round(token)
+            if back.produced == token.produced:
+                return back.produced
+            token = token.next_round(back.produced)
 
-    async def _round(self, token: Token, number: int) -> Token:
+    async def _round(self, token: Token) -> Token:
         slot: int | None = 0
         while slot is not None:
-            turn = replace(token, round=number, slot=slot)
+            turn = replace(token, slot=slot)
             there = self._places.get(SLOTS[slot])
             token = turn if there is None else await self._turn(there, turn)
             slot = following(slot, token)

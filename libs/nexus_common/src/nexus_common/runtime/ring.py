@@ -14,6 +14,7 @@ from typing import Final
 
 import orjson
 
+from nexus_common.contracts.decider import InvariantBroken
 from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Service, format_instant
@@ -83,6 +84,23 @@ class Token:
         """Two tokens of one turn, sent by replicas that own different partitions."""
         parts = tuple(sorted({*self.parts, *other.parts}))
         return replace(self.plus(other.produced), parts=parts)
+
+    @staticmethod
+    def first(at: datetime, position: int, epoch: int, marks: tuple[Mark, ...]) -> Token:
+        """The token that opens a step of which ingest has recorded `marks`."""
+        return Token(at, position, epoch, 1, 0, len(marks), marks)
+
+    def next_round(self, produced: tuple[Mark, ...]) -> Token:
+        """The token of one more round, after one that brought something new.
+
+        Raises:
+            InvariantBroken: the services answer each other without end.
+        """
+        if self.round >= ROUNDS_MAX:
+            raise InvariantBroken(
+                f"the services do not come to rest at {self.at:%Y-%m-%d %H:%M}: {produced[-5:]}"
+            )
+        return replace(self, round=self.round + 1, slot=0, produced=produced, parts=(), parts_total=0)
 
     @property
     def is_complete(self) -> bool:
