@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -198,7 +199,7 @@ class World:
 
     async def _turn(self, slot: int) -> None:
         while True:
-            token = Token(self.at, self._position, 0, 1, slot, len(self._marks), tuple(self._marks))
+            token = replace(Token.first(self.at, self._position, 0, tuple(self._marks)), slot=slot)
             try:
                 await self.seat.take(token)
                 return

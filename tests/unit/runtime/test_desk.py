@@ -262,14 +262,14 @@ async def test_a_fresh_stream_that_was_not_is_refused(store: CountingStore, desk
         await again.commit()
 
 
-async def test_a_forgotten_stream_is_folded_anew(store: CountingStore, desk: WorkDesk) -> None:
+async def test_forgotten_streams_are_folded_anew(store: CountingStore, desk: WorkDesk) -> None:
     await say(desk, "one")
     await desk.commit()
     other = WorkDesk(store, "shield", ignore)
     await say(other, "two")
     await other.commit()
     assert await desk.state(ECHO, "crypto") == ("one",)
-    desk.forget(STREAM)
+    desk.forget_all()
     assert await desk.state(ECHO, "crypto") == ("one", "two")
 
 

@@ -176,10 +176,9 @@ class WorkDesk:
         recorded, self._recorded = self._recorded, []
         return recorded
 
-    def forget(self, stream: str) -> None:
-        """Drop a stream from memory; it is folded from the store again when it is needed."""
-        self._heads.pop(stream, None)
-
     def forget_all(self) -> None:
-        """Drop every stream from memory, between two turns: others may write them from now on."""
+        """Drop every stream from memory, between two turns: others may write them from now on.
+
+        A stream is folded from the store again when it is needed.
+        """
         self._heads.clear()

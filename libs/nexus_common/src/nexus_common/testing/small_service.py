@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from nexus_common.contracts.decider import Decider
@@ -98,7 +99,8 @@ class Readings:
 def token_of(recorded: Sequence[Recorded[Event]], *, slot: int = 1, round: int = 1, epoch: int = 1) -> Token:
     """The token of a step that these events are, at one of shield's turns."""
     marks = marks_of(recorded)
-    return Token(recorded[0].envelope.occurred_at, marks[0][0], epoch, round, slot, len(marks), marks)
+    first = Token.first(recorded[0].envelope.occurred_at, marks[0][0], epoch, marks)
+    return replace(first, round=round, slot=slot)
 
 
 CAUSE = derived(NEXUS, "a cause")
