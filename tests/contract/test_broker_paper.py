@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -99,8 +99,8 @@ async def test_the_life_of_a_trade(setting: Setting) -> None:
     broker = setting.broker()
     assert await broker.open("USDT", Decimal(10_000)) == 10_000
     await setting.step(0, FLAT)
-    assert isinstance(await broker.submit(ENTRY), Accepted)
-    assert isinstance(await broker.submit(STOP), Accepted)
+    assert isinstance(await broker.submit(ENTRY, NOON), Accepted)
+    assert isinstance(await broker.submit(STOP, NOON), Accepted)
     assert await broker.positions() == [VenuePosition(SOL, Decimal(2), Decimal(100))]
     assert await broker.open_orders() == [
         VenueOrder(
@@ -115,7 +115,7 @@ async def test_the_life_of_a_trade(setting: Setting) -> None:
             Decimal(95),
         )
     ]
-    assert isinstance(await broker.amend(STOP.client_order_id, SOL, Decimal(96)), Accepted)
+    assert isinstance(await broker.amend(STOP, Decimal(96)), Accepted)
     await setting.step(1, CRASH)
     entry, triggered, closed = await broker.updates(0)
     assert [entry.sequence, triggered.sequence, closed.sequence] == [1, 2, 3]
@@ -138,10 +138,10 @@ async def test_every_order_is_one_order_and_can_be_asked_for(setting: Setting) -
     broker = setting.broker()
     await broker.open("USDT", Decimal(10_000))
     await setting.step(0, FLAT)
-    assert isinstance(await broker.lookup(ENTRY.client_order_id, SOL), Absent)
-    first = await broker.submit(ENTRY)
-    assert await broker.submit(ENTRY) == first
-    assert await broker.lookup(ENTRY.client_order_id, SOL) == first
+    assert isinstance(await broker.lookup(ENTRY), Absent)
+    first = await broker.submit(ENTRY, NOON)
+    assert await broker.submit(ENTRY, NOON) == first
+    assert await broker.lookup(ENTRY) == first
     assert len(await broker.updates(0)) == 1
 
 
@@ -149,23 +149,23 @@ async def test_refusals_are_definite_and_cancels_are_heard(setting: Setting) -> 
     broker = setting.broker()
     await broker.open("USDT", Decimal(10_000))
     await setting.step(0, FLAT)
-    refused = await broker.submit(STOP)
+    refused = await broker.submit(STOP, NOON)
     assert isinstance(refused, Refused)
     assert refused.code == "-2022"
     limit = order("limit", Side.BUY, OrderKind.LIMIT, limit_price=Decimal(90))
-    await broker.submit(limit)
-    assert isinstance(await broker.cancel(limit.client_order_id, SOL), Accepted)
+    await broker.submit(limit, NOON)
+    assert isinstance(await broker.cancel(limit), Accepted)
     [update] = await broker.updates(0)
     assert (update.kind, update.client_order_id, update.reason) == (UpdateKind.CANCELED, "limit", "requested")
-    assert isinstance(await broker.cancel(ClientOrderId("none"), SOL), Refused)
+    assert isinstance(await broker.cancel(replace(limit, client_order_id=ClientOrderId("none"))), Refused)
 
 
 async def test_an_older_holder_is_fenced_off(setting: Setting) -> None:
     old, new = setting.broker(epoch=1), setting.broker(epoch=2)
     await old.open("USDT", Decimal(10_000))
     await setting.step(0, FLAT)
-    assert isinstance(await new.lookup(ENTRY.client_order_id, SOL), Absent)
-    refused = await old.submit(ENTRY)
+    assert isinstance(await new.lookup(ENTRY), Absent)
+    refused = await old.submit(ENTRY, NOON)
     assert isinstance(refused, Refused)
     assert refused.code == "fenced"
     with pytest.raises(Fenced):
@@ -179,7 +179,7 @@ def test_in_the_same_process_no_call_ever_waits() -> None:
         broker = setting.broker()
         await broker.open("USDT", Decimal(10_000))
         await setting.step(0, FLAT)
-        await broker.submit(ENTRY)
+        await broker.submit(ENTRY, NOON)
         await broker.updates(0)
         await broker.positions()
 
@@ -190,8 +190,8 @@ def test_in_the_same_process_no_call_ever_waits() -> None:
 async def test_an_exchange_that_is_not_there_is_down_for_questions_and_unknown_for_orders() -> None:
     client = ExchangeClient("tcp://127.0.0.1:1", timeout=0.5)
     broker = PaperBroker(ACCOUNT, WireGateway(client), 1)
-    assert isinstance(await broker.submit(ENTRY), Unknown)
-    assert isinstance(await broker.lookup(ENTRY.client_order_id, SOL), Unknown)
+    assert isinstance(await broker.submit(ENTRY, NOON), Unknown)
+    assert isinstance(await broker.lookup(ENTRY), Unknown)
     with pytest.raises(VenueDown):
         await broker.updates(0)
     with pytest.raises(VenueDown):
@@ -214,6 +214,6 @@ async def test_silence_and_nonsense_after_a_submit_are_unknown() -> None:
     client = ExchangeClient(f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.2)
     broker = PaperBroker(ACCOUNT, WireGateway(client), 1)
     for _ in range(3):
-        assert isinstance(await broker.submit(ENTRY), Unknown)
+        assert isinstance(await broker.submit(ENTRY, NOON), Unknown)
     await client.close()
     server.close()

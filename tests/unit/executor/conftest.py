@@ -37,8 +37,9 @@ from nexus_common.runtime.ring import Token
 from nexus_common.runtime.seat import Seat
 from nexus_common.runtime.store.memory import MemoryStore
 from nexus_executor.domain.rules import ExecutionRules
+from nexus_executor.domain.traits import VenueTraits
 from nexus_executor.handlers import ExecutorReactor
-from nexus_executor.venues.broker import Broker, Capabilities, Refused, Unknown, VenueDown
+from nexus_executor.venues.broker import Broker, Refused, Unknown, VenueDown
 from nexus_executor.venues.paper import LocalGateway, PaperBroker
 from nexus_market.exchange import Exchange, ExchangeSettings, Ohlcv
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
@@ -86,9 +87,11 @@ class MortalBroker:
         kills: Kills,
         refuse: Callable[[Any], Refused | None],
         lose: Callable[[str], str | None],
-        capabilities: Capabilities | None,
+        traits: VenueTraits | None,
+        conclusive: bool,
     ) -> None:
-        self.capabilities = capabilities or inner.capabilities
+        self.traits = traits or inner.traits
+        self.conclusive_lookup = conclusive
         self._inner = inner
         self._kills = kills
         self._refuse = refuse
@@ -140,9 +143,11 @@ class World:
         rules: ExecutionRules | None = None,
         settings: ExchangeSettings | None = None,
         venue: Venue = Venue.BINANCE,
-        capabilities: Capabilities | None = None,
+        traits: VenueTraits | None = None,
+        conclusive: bool = True,
     ) -> None:
-        self._capabilities = capabilities
+        self._traits = traits
+        self._conclusive = conclusive
         self.store = MemoryStore()
         self.kills = Kills(kill_at)
         self.exchange = Exchange(
@@ -185,7 +190,8 @@ class World:
                 self.kills,
                 lambda order: self.refuse(order),
                 lambda call: self.lose(call),
-                self._capabilities,
+                self._traits,
+                self._conclusive,
             )
 
         self.reactor = ExecutorReactor(broker, self._rules)

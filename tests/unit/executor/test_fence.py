@@ -19,13 +19,9 @@ from nexus_common.contracts.order import (
 from nexus_common.contracts.session import KillRequested
 from nexus_common.contracts.trade import TradeAbandoned, TradeClosed, TradeDeclined
 from nexus_common.contracts.values import UserId
-from nexus_executor.venues.broker import Capabilities, Fenced
+from nexus_executor.venues.broker import Fenced
 from nexus_market.exchange import duplicate_orders
 
-# A lookup right after a time-out proves nothing at the real venues: the request may still arrive.
-INCONCLUSIVE = Capabilities(
-    amend_stop=True, native_trailing=True, close_position_stop=True, conclusive_lookup=False
-)
 KILL = ("session-anna", KillRequested(user=UserId("anna")))
 Make = Callable[..., Any]
 Tell = Callable[..., Any]
@@ -45,7 +41,7 @@ async def opened(make_world: Make, **world: Any) -> Any:
 async def test_an_order_that_arrived_without_an_answer_is_adopted(
     make_world: Make, verdict: Tell, to_risk: Tell
 ) -> None:
-    world = await opened(make_world, capabilities=INCONCLUSIVE)
+    world = await opened(make_world, conclusive=False)
     world.lose = losing(submit="answer")
     await world.flat("60000", to_risk(verdict()))
     entry = (await world.all_of(SubmitUnknown))[0].client_order_id
@@ -60,7 +56,7 @@ async def test_an_order_that_arrived_without_an_answer_is_adopted(
 async def test_an_order_that_never_arrived_is_given_up_when_that_is_proven_and_not_before(
     make_world: Make, verdict: Tell, to_risk: Tell
 ) -> None:
-    world = await opened(make_world, capabilities=INCONCLUSIVE)
+    world = await opened(make_world, conclusive=False)
     world.lose = losing(submit="request")
     await world.flat("60000", to_risk(verdict()))
     world.lose = losing()
@@ -84,7 +80,7 @@ async def test_an_unresolved_order_blocks_new_exposure_on_its_instrument(
 
 
 async def test_exits_are_never_blocked(make_world: Make, verdict: Tell, to_risk: Tell) -> None:
-    world = await opened(make_world, capabilities=INCONCLUSIVE)
+    world = await opened(make_world, conclusive=False)
     await world.flat("60000", to_risk(verdict()))
     world.lose = losing(submit="request")
     await world.flat("60000", KILL)
@@ -99,7 +95,7 @@ async def test_exits_are_never_blocked(make_world: Make, verdict: Tell, to_risk:
 async def test_a_lost_exit_that_did_arrive_closes_the_position_once(
     make_world: Make, verdict: Tell, to_risk: Tell
 ) -> None:
-    world = await opened(make_world, capabilities=INCONCLUSIVE)
+    world = await opened(make_world, conclusive=False)
     await world.flat("60000", to_risk(verdict()))
     world.lose = losing(submit="answer")
     await world.flat("60000", KILL)

@@ -150,9 +150,9 @@ class Fence:
             return
         self._note(f"{started.request} of {_leg(state)} leaves")
         if started.request is Request.SUBMIT:
-            reply: SubmitReply = await broker.submit(_request(state))
+            reply: SubmitReply = await broker.submit(_request(state), started.at)
             self._note(f"{started.request} of {_leg(state)} answered")
-            if isinstance(reply, Unknown) and broker.capabilities.conclusive_lookup:
+            if isinstance(reply, Unknown) and broker.conclusive_lookup:
                 await self._settle_submit(started, broker, state, at, desk)
             else:
                 await self._record(started, reply, desk)
@@ -161,16 +161,14 @@ class Fence:
 
     async def _change(self, started: Started, broker: Broker, state: OrderState, desk: Desk) -> None:
         """Cancel or amend. Asking twice for the same is the same as asking once, so Unknown is asked again."""
-        intent = state.intent
-        if intent is None:
-            raise LookupError(f"order {started.order} has a {started.request} under way but no intent")
+        request = _request(state)
         reply: ChangeReply = Unknown("")
         for _ in range(SENDS_MAX):
             if started.request is Request.CANCEL:
-                reply = await broker.cancel(started.order, intent.symbol)
+                reply = await broker.cancel(request)
             else:
                 reply = await broker.amend(
-                    started.order, intent.symbol, state.amending or intent.trigger_price or intent.quantity
+                    request, state.amending or request.trigger_price or request.quantity
                 )
             if not isinstance(reply, Unknown):
                 break
@@ -200,9 +198,9 @@ class Fence:
         self, started: Started, broker: Broker, state: OrderState, desk: Desk
     ) -> None:
         """A cancel the venue refuses: filled or canceled meanwhile, which its updates tell, or not there."""
-        if state.intent is None or not broker.capabilities.conclusive_lookup:
+        if not broker.conclusive_lookup:
             return
-        found = await broker.lookup(started.order, state.intent.symbol)
+        found = await broker.lookup(_request(state))
         if isinstance(found, Absent):
             command = RecordCanceled(f"not at the venue: {found.evidence}", started.at)
             await self._decide(started, command, ids.reply_id(started.event_id), desk)
@@ -236,25 +234,25 @@ class Fence:
         self, started: Started, broker: Broker, state: OrderState, at: datetime | None, desk: Desk
     ) -> None:
         note = self._holding(started.order).orders[started.order]
-        conclusive = broker.capabilities.conclusive_lookup
+        conclusive = broker.conclusive_lookup
         if not conclusive and at is not None and at <= note.deadline:
             return
         if at is not None:
             self._tried[started.event_id] = at
         request = _request(state)
-        reply: LookupReply = await broker.lookup(started.order, request.symbol)
+        reply: LookupReply = await broker.lookup(request)
         for _ in range(SENDS_MAX):
             if not isinstance(reply, Absent | Unknown) or not conclusive or at is None or at > note.deadline:
                 break
             if isinstance(reply, Absent):
-                sent = await broker.submit(request)
+                sent = await broker.submit(request, started.at)
                 reply = (
                     sent
                     if not isinstance(sent, Unknown)
-                    else await broker.lookup(started.order, request.symbol)
+                    else await broker.lookup(request)
                 )
             else:
-                reply = await broker.lookup(started.order, request.symbol)
+                reply = await broker.lookup(request)
         if isinstance(reply, Absent):
             await self._prove_absent(started, reply, conclusive, note.deadline, at, desk)
         else:

@@ -31,9 +31,9 @@ from nexus_executor.domain.situation import (
     Placed,
     Situation,
     Submit,
-    VenueTraits,
 )
 from nexus_executor.domain.trade import TRADE, TradeState
+from nexus_executor.domain.traits import VenueTraits
 from nexus_executor.domain.view import View
 from nexus_executor.fence import Change, Fence
 from nexus_executor.reconcile import reconcile
@@ -199,8 +199,7 @@ class ExecutorReactor:
     async def _traits_of(self, account: AccountId) -> VenueTraits:
         known = self._traits.get(account)
         if known is None:
-            can = (await self._fence.broker(account)).capabilities
-            known = VenueTraits(can.amend_stop, can.close_position_stop, can.native_trailing)
+            known = (await self._fence.broker(account)).traits
             self._traits[account] = known
         return known
 

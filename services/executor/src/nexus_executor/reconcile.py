@@ -47,7 +47,7 @@ def vanished_orders(
     working: Sequence[ClientOrderId], standing: Iterable[VenueOrder]
 ) -> tuple[ClientOrderId, ...]:
     """Orders that should stand at the venue and do not; a venue can drop a stop without a word."""
-    there = frozenset(order.client_order_id for order in standing)
+    there = frozenset(order.client_order_id for order in standing if order.client_order_id is not None)
     return tuple(order for order in working if order not in there)
 
 

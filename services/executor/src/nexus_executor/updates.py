@@ -74,6 +74,8 @@ class Updates:
                 await self._funding(account, update, desk)
             case UpdateKind.LIQUIDATION:
                 await self._liquidation(account, update, desk)
+            case UpdateKind.NOTICE:
+                pass
             case _:
                 assert_never(update.kind)
 

@@ -167,7 +167,8 @@ class Venues:
 
     def _amend(self, params: Params) -> Payload:
         order, trigger = str(params["client_order_id"]), finite(params["trigger_price"])
-        return _reply(self._home(params).amend(_name(params), _epoch(params), order, trigger))
+        quantity = None if params.get("quantity") is None else finite(params["quantity"])
+        return _reply(self._home(params).amend(_name(params), _epoch(params), order, trigger, quantity))
 
     def _lookup(self, params: Params) -> Payload:
         home, name = self._home(params), _name(params)

@@ -32,6 +32,7 @@ from nexus_market.exchange.model import (
     Record,
     Refused,
     Reply,
+    Reuse,
     Status,
     StepRefused,
     StepReply,
@@ -83,6 +84,11 @@ class Exchange:
                 self._books[instrument.symbol] = Book(instrument)
             else:
                 book.instrument, book.dirty = instrument, True
+
+    def configure(self, settings: ExchangeSettings) -> None:
+        """Treat orders by other settings from now on."""
+        self.settings = settings
+        self._settle.settings = settings
 
     # -- time ---------------------------------------------------------------------------------------
 
@@ -196,14 +202,18 @@ class Exchange:
 
     # -- orders -------------------------------------------------------------------------------------
 
-    def submit(self, account: str, epoch: int, order: TicketLike) -> Reply:
-        """Accept or refuse an order; the same order sent again is answered as the first time, and is one."""
+    def submit(
+        self, account: str, epoch: int, order: TicketLike, reuse: Reuse = Reuse.SAME_ORDER
+    ) -> Reply:
+        """Accept or refuse an order; `reuse` is what the venue makes of a client order id it has seen."""
         owner = self._entrance(account, epoch)
         if isinstance(owner, Refused):
             return owner
         ticket = order if isinstance(order, Ticket) else ticket_of(order)
         known = owner.orders.get(ticket.client_order_id)
-        if known is not None:
+        if known is not None and not (reuse is Reuse.WHEN_CLOSED and known.status is not Status.OPEN):
+            if reuse is not Reuse.SAME_ORDER:
+                return Refused("-4116", f"client order id {ticket.client_order_id} is taken")
             return self._answer_again(owner, known, ticket)
         book = self._books.get(ticket.symbol)
         if book is None:
@@ -235,7 +245,7 @@ class Exchange:
     def _place(self, owner: Account, book: Book, ticket: Ticket, price: Decimal, leverage: int) -> Reply:
         at = self._now()
         self._placed += 1
-        order = Order(self._placed, owner.name, ticket, ticket.trigger_price)
+        order = Order(self._placed, owner.name, ticket, ticket.trigger_price, placed_at=at, changed_at=at)
         order.extreme = price
         order.trailing = ticket.kind is OrderKind.TRAILING_STOP and _starts_at_once(ticket, price)
         if not order.reduces:
@@ -276,8 +286,15 @@ class Exchange:
             self._settle.cancel(owner, self._books[order.symbol], order, "requested", self._now())
         return Accepted(order.venue_order_id)
 
-    def amend(self, account: str, epoch: int, client_order_id: str, trigger_price: Decimal) -> Reply:
-        """Move the trigger of a resting stop or take-profit; refused, it stays where it is."""
+    def amend(
+        self,
+        account: str,
+        epoch: int,
+        client_order_id: str,
+        trigger_price: Decimal,
+        quantity: Decimal | None = None,
+    ) -> Reply:
+        """Move the trigger of a resting stop or take-profit, or give it another size; refused, it stays."""
         owner = self._entrance(account, epoch)
         if isinstance(owner, Refused):
             return owner
@@ -288,19 +305,53 @@ class Exchange:
             return Refused(
                 "-4138", f"a {order.kind} order has no trigger to move: cancel it and place another"
             )
-        if order.trigger_price == trigger_price:
+        quantity = order.ticket.quantity if quantity is None else quantity
+        if order.trigger_price == trigger_price and order.ticket.quantity == quantity:
             return Accepted(order.venue_order_id)
         book = self._books[order.symbol]
         price = self.price(order.symbol) or trigger_price
-        moved = order.ticket._replace(trigger_price=trigger_price)
+        moved = order.ticket._replace(trigger_price=trigger_price, quantity=quantity)
         refused = filters.refused_grid(moved, book.instrument, price) or filters.refused_trigger(
             order.side, order.kind, trigger_price, price
         )
         if refused is not None:
             return refused
-        order.trigger_price, book.dirty = trigger_price, True
+        order.ticket = order.ticket._replace(quantity=quantity)
+        order.trigger_price, order.changed_at, book.dirty = trigger_price, self._now(), True
         self._ledger.amended(order, self._now())
         return Accepted(order.venue_order_id)
+
+    # -- what a venue can do to an account ----------------------------------------------------------
+
+    def vanish(self, account: str, client_order_id: str) -> bool:
+        """Drop a resting order without a word to its owner; False when there is none."""
+        owner = self.account(account)
+        order = owner.orders.get(client_order_id)
+        if order is None or order.status is not Status.OPEN:
+            return False
+        self._settle.drop(owner, self._books[order.symbol], order, "vanished", self._now())
+        return True
+
+    def take_over(self, account: str, symbol: str, reason: str = "liquidation") -> bool:
+        """Close a position at the market as a liquidation or for deleveraging (`adl`); False without one."""
+        owner = self.account(account)
+        position, price = owner.positions.get(symbol), self.price(symbol)
+        if position is None or price is None:
+            return False
+        self._settle.take_over(owner, self._books[symbol], position, price, self._now(), reason)
+        return True
+
+    def transfer(self, account: str, amount: Decimal) -> Decimal:
+        """Pay in (or out, negative) by hand; returns the wallet."""
+        owner = self.account(account)
+        owner.wallet += amount
+        at = self._now()
+        update = Update(
+            len(owner.updates) + 1, at, "balance", wallet=owner.wallet, change=amount, reason="transfer"
+        )
+        owner.updates.append(update)
+        self._ledger.note("transfer", at, account, None, change=amount, wallet=owner.wallet)
+        return owner.wallet
 
     # -- questions ----------------------------------------------------------------------------------
 

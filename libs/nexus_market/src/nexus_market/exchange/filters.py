@@ -12,6 +12,9 @@ from nexus_market.exchange.model import ZERO, Refused, Ticket
 from nexus_market.instruments import notional, on_step, on_tick
 
 _TRIGGERED = (OrderKind.STOP, OrderKind.TAKE_PROFIT)
+# Binance USDT-M, New Algo Order: callbackRate from 0.1 % to 10 % in steps of 0.1 %.
+_RATE_MIN = _RATE_STEP = Decimal("0.001")
+_RATE_MAX = Decimal("0.1")
 
 
 def refused_form(ticket: Ticket) -> Refused | None:
@@ -20,10 +23,10 @@ def refused_form(ticket: Ticket) -> Refused | None:
         return Refused("-1102", "a limit order needs limit_price")
     if ticket.kind in _TRIGGERED and ticket.trigger_price is None:
         return Refused("-1102", f"a {ticket.kind} order needs trigger_price")
-    if ticket.kind is OrderKind.TRAILING_STOP and not ticket.trail_distance:
-        return Refused("-1102", "a trailing stop needs trail_distance")
-    if ticket.close_position and ticket.kind not in _TRIGGERED:
-        return Refused("-4136", f"close_position goes with stop and take_profit, not with {ticket.kind}")
+    if ticket.kind is OrderKind.TRAILING_STOP and not (ticket.trail_distance or ticket.trail_rate):
+        return Refused("-1102", "a trailing stop needs trail_distance or trail_rate")
+    if ticket.close_position and ticket.kind not in (*_TRIGGERED, OrderKind.TRAILING_STOP):
+        return Refused("-4136", f"close_position goes with stops and take_profit, not with {ticket.kind}")
     return None
 
 
@@ -33,6 +36,9 @@ def refused_grid(ticket: Ticket, instrument: Instrument, price: Decimal) -> Refu
         value = getattr(ticket, name)
         if value is not None and (value <= 0 or not on_tick(value, instrument)):
             return Refused("-1111", f"{name} {value} is not a positive multiple of {instrument.tick_size}")
+    rate = ticket.trail_rate
+    if rate is not None and not (_RATE_MIN <= rate <= _RATE_MAX and rate % _RATE_STEP == 0):
+        return Refused("-4135", f"trail_rate {rate} is not a multiple of {_RATE_STEP} up to {_RATE_MAX}")
     if ticket.close_position:
         return None
     if ticket.quantity <= 0 or not on_step(ticket.quantity, instrument):

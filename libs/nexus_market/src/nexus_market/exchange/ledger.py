@@ -4,12 +4,13 @@ A record is a flat dict: `n` (1, 2, 3 …), `at` (market time, None before the f
 `symbol`, and:
 
 - account: currency, wallet
-- order: client, venue_order, side, order_kind, quantity, limit, trigger, trail, reduce_only, close_position,
-  leverage
+- order: client, venue_order, side, order_kind, quantity, limit, trigger, trail, trail_rate, reduce_only,
+  close_position, leverage
 - resubmission: client (an order sent again, answered from memory)
-- trigger: client, price · amend: client, trigger · cancel: client, reason
+- trigger: client, price · amend: client, trigger, quantity · cancel: client, reason
 - fill: client, fill, side, quantity, price, fee, liquidity, realised, complete, wallet
 - position: quantity (signed), entry, margin
+- transfer: change, wallet
 - funding: rate, price, change, wallet · liquidation: side, quantity, price, fee, realised, wallet
 
 A server adds `wall`, the time on the wall when it was written. Amounts are Decimals or their decimal text.
@@ -64,6 +65,7 @@ class LedgerWriter:
             limit=ticket.limit_price,
             trigger=ticket.trigger_price,
             trail=ticket.trail_distance,
+            trail_rate=ticket.trail_rate,
             reduce_only=ticket.reduce_only,
             close_position=ticket.close_position,
             leverage=leverage,
@@ -75,8 +77,10 @@ class LedgerWriter:
         )
 
     def amended(self, order: Order, at: datetime) -> None:
-        client, trigger = order.ticket.client_order_id, order.trigger_price
-        self.note("amend", at, order.account, order.symbol, client=client, trigger=trigger)
+        client, trigger, quantity = order.ticket.client_order_id, order.trigger_price, order.ticket.quantity
+        self.note(
+            "amend", at, order.account, order.symbol, client=client, trigger=trigger, quantity=quantity
+        )
 
     def canceled(self, order: Order, reason: str, at: datetime) -> None:
         client = order.ticket.client_order_id
@@ -221,6 +225,9 @@ def _follow(watch: _Watch, record: Mapping[str, Any]) -> None:
             watch.stops[record["client"]] = record
         case "cancel":
             watch.stops.pop(record["client"], None)
+        case "amend" if record["client"] in watch.stops:
+            stop = watch.stops[record["client"]]
+            watch.stops[record["client"]] = {**stop, "quantity": record["quantity"]}
         case "fill" if record["client"] in watch.stops:
             client = record["client"]
             watch.filled[client] = watch.filled.get(client, ZERO) + Decimal(record["quantity"])

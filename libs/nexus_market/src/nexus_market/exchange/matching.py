@@ -85,7 +85,8 @@ def path(bar: Ohlcv) -> tuple[Decimal, Decimal, Decimal, Decimal]:
 
 def trail_level(order: Order) -> Decimal:
     """Where a trailing stop stands now."""
-    distance = order.ticket.trail_distance or Decimal(0)
+    rate = order.ticket.trail_rate
+    distance = order.extreme * rate if rate is not None else order.ticket.trail_distance or Decimal(0)
     return order.extreme - distance if order.side is Side.SELL else order.extreme + distance
 
 

@@ -130,10 +130,15 @@ class TicketLike(Protocol):
     def close_position(self) -> bool: ...
     @property
     def leverage(self) -> int | None: ...
+    @property
+    def trail_rate(self) -> Decimal | None: ...
 
 
 class Ticket(NamedTuple):
-    """An order as it is sent. A trailing stop's `trigger_price` is where it begins to trail, if not at once."""
+    """An order as it is sent. A trailing stop's `trigger_price` is where it begins to trail, if not at once.
+
+    It follows at `trail_distance` (an amount of price) or at `trail_rate` (a fraction of the best price).
+    """
 
     client_order_id: str
     symbol: str
@@ -146,6 +151,15 @@ class Ticket(NamedTuple):
     reduce_only: bool = False
     close_position: bool = False
     leverage: int | None = None
+    trail_rate: Decimal | None = None
+
+
+class Reuse(StrEnum):
+    """What a client order id that was used before means to a venue."""
+
+    SAME_ORDER = "same_order"  # the same order sent again is answered again, and stays one
+    WHEN_CLOSED = "when_closed"  # refused while the first order is open, afterwards a new order
+    NEVER = "never"  # refused for ever
 
 
 def ticket_of(order: TicketLike) -> Ticket:
@@ -161,6 +175,7 @@ def ticket_of(order: TicketLike) -> Ticket:
         order.reduce_only,
         order.close_position,
         order.leverage,
+        order.trail_rate,
     )
 
 
@@ -172,7 +187,10 @@ class Status(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """An accepted order. `triggered`: it is a market order by now. `extreme`: the best price since it trails."""
+    """An accepted order. `triggered`: it is a market order by now. `extreme`: the best price since it trails.
+
+    `placed_at` and `changed_at` are market times; `fill_value` is the sum of price times quantity.
+    """
 
     number: int
     account: str
@@ -187,6 +205,9 @@ class Order:
     # It has taken its share of the bar that is open now, so the close of that bar gives it no more.
     drew_from_open_bar: bool = False
     reason: str | None = field(default=None)
+    placed_at: datetime | None = None
+    changed_at: datetime | None = None
+    fill_value: Decimal = ZERO
 
     @property
     def venue_order_id(self) -> str:
@@ -215,6 +236,10 @@ class Order:
     @property
     def remaining(self) -> Decimal:
         return self.ticket.quantity - self.filled
+
+    @property
+    def average_price(self) -> Decimal | None:
+        return self.fill_value / self.filled if self.filled else None
 
 
 class Accepted(NamedTuple):

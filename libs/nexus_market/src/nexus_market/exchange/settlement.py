@@ -21,7 +21,7 @@ class Settlement:
     """Books fills, funding, liquidations and cancels, and numbers them."""
 
     def __init__(self, settings: ExchangeSettings, ledger: LedgerWriter) -> None:
-        self._settings = settings
+        self.settings = settings
         self._ledger = ledger
         self.fills = 0
 
@@ -33,7 +33,7 @@ class Settlement:
         """A stop kind becomes a market order, once."""
         if order.triggered:
             return
-        order.triggered = True
+        order.triggered, order.changed_at = True, at
         account.updates.append(
             Update(
                 len(account.updates) + 1,
@@ -62,14 +62,16 @@ class Settlement:
         if wanted == 0:
             self.cancel(account, book, order, _CLOSED, at)
             return
-        quantity = min(wanted, available_volume(volume, book.instrument, self._settings))
+        quantity = min(wanted, available_volume(volume, book.instrument, self.settings))
         if quantity == 0:
             return
         instrument = book.instrument
         rate = instrument.maker_fee if liquidity is Liquidity.MAKER else instrument.taker_fee
         fee = money(notional(quantity, price) * rate)
         order.filled += quantity
+        order.fill_value += quantity * price
         order.fills += 1
+        order.changed_at = at
         self.fills += 1
         if quantity == wanted:
             order.status = Status.FILLED
@@ -88,7 +90,7 @@ class Settlement:
         if position is None:
             position = account.positions[symbol] = Position(book.instrument)
             book.holders[account.name] = account
-        return position.apply(signed, price, account.leverage.get(symbol, self._settings.default_leverage))
+        return position.apply(signed, price, account.leverage.get(symbol, self.settings.default_leverage))
 
     def _after_move(self, account: Account, book: Book, at: datetime) -> None:
         """Note the new position, and end the orders that had only the old one to reduce."""
@@ -105,10 +107,7 @@ class Settlement:
                 self.cancel(account, book, order, _CLOSED, at)
 
     def cancel(self, account: Account, book: Book, order: Order, reason: str, at: datetime) -> None:
-        order.status, order.reason = Status.CANCELED, reason
-        account.resting.pop(order.number, None)
-        book.orders.pop(order.number, None)
-        book.dirty = True
+        self.drop(account, book, order, reason, at)
         account.updates.append(
             Update(
                 len(account.updates) + 1,
@@ -120,6 +119,13 @@ class Settlement:
                 reason=reason,
             )
         )
+
+    def drop(self, account: Account, book: Book, order: Order, reason: str, at: datetime) -> None:
+        """Take an order off the book and tell nobody; the ledger notes it."""
+        order.status, order.reason, order.changed_at = Status.CANCELED, reason, at
+        account.resting.pop(order.number, None)
+        book.orders.pop(order.number, None)
+        book.dirty = True
         self._ledger.canceled(order, reason, at)
 
     def pay_funding(self, book: Book, rate: Decimal, price: Decimal, at: datetime) -> None:
@@ -156,19 +162,25 @@ class Settlement:
             else:
                 reached, price = bar.high >= price, max(price, bar.open)
             if reached:
-                self._liquidate(account, book, position, price, at)
+                self.take_over(account, book, position, price, at)
 
-    def _liquidate(
-        self, account: Account, book: Book, position: Position, price: Decimal, at: datetime
+    def take_over(
+        self,
+        account: Account,
+        book: Book,
+        position: Position,
+        price: Decimal,
+        at: datetime,
+        reason: str = "liquidation",
     ) -> None:
-        """The venue takes the position over; more than its margin is never lost."""
+        """The venue closes a position (`reason` liquidation or adl); more than its margin is never lost."""
         long = position.quantity > 0
         bankruptcy = position.bankruptcy_price
         price = max(price, bankruptcy) if long else min(price, bankruptcy)
         price = round_price(price, book.instrument, Toward.DOWN if long else Toward.UP)
         quantity, margin = abs(position.quantity), position.margin
         realised = max(self._move(account, book, -position.quantity, price), -margin)
-        fee = min(money(notional(quantity, price) * self._settings.liquidation_fee), margin + realised)
+        fee = min(money(notional(quantity, price) * self.settings.liquidation_fee), margin + realised)
         account.book(realised=realised, fee=fee)
         update = Update(
             len(account.updates) + 1,
@@ -181,6 +193,7 @@ class Settlement:
             fee=fee,
             wallet=account.wallet,
             change=realised - fee,
+            reason=reason,
         )
         account.updates.append(update)
         self._ledger.liquidated(account.name, update, realised)

@@ -23,7 +23,7 @@ from nexus_market.exchange.model import (
 
 Payload = dict[str, Any]
 
-_TICKET_NUMBERS = ("quantity", "limit_price", "trigger_price", "trail_distance")
+_TICKET_NUMBERS = ("quantity", "limit_price", "trigger_price", "trail_distance", "trail_rate")
 _UPDATE_NUMBERS = ("quantity", "price", "fee", "wallet", "change", "rate")
 
 

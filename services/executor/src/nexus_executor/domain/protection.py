@@ -27,6 +27,7 @@ from nexus_executor.domain.situation import (
     Submit,
 )
 from nexus_executor.domain.trade_state import Phase
+from nexus_executor.domain.traits import Trailing
 
 REPLACED = "replaced"
 _ATTEMPTS_MAX = 3
@@ -198,7 +199,7 @@ def _target(now: Situation, leg: Leg, quantity: Decimal, price: Decimal | None) 
 
 def _trail(now: Situation, quantity: Decimal) -> Iterator[Action]:
     protection = now.trade.protection
-    if protection is None or not now.traits.native_trailing:
+    if protection is None or now.traits.trailing is Trailing.NONE:
         return
     for placed in now.live(Leg.TRAIL):
         intent, state = placed.state.intent, placed.state

@@ -13,6 +13,7 @@ from nexus_common.contracts.values import ClientOrderId
 from nexus_executor.domain.order import OrderState, OrderStatus
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade_state import TradeState
+from nexus_executor.domain.traits import VenueTraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +67,6 @@ class Placed:
     leg: Leg
     started_at: datetime
     state: OrderState
-
-
-@dataclass(frozen=True, slots=True)
-class VenueTraits:
-    """What the venue can do, as far as it changes what is wanted."""
-
-    amend_stop: bool = True
-    close_position_stop: bool = True
-    native_trailing: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,25 +11,16 @@ from typing import Protocol
 
 from nexus_common.contracts.order import Liquidity, OrderKind
 from nexus_common.contracts.values import ClientOrderId, Side, Symbol
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a venue can do, so that nobody asks which venue it is.
-
-    `conclusive_lookup`: a query by client order id tells for certain whether an order arrived, and no
-    older request can arrive after it (a fencing epoch, or an expired receive window).
-    """
-
-    amend_stop: bool
-    native_trailing: bool
-    close_position_stop: bool
-    conclusive_lookup: bool
+from nexus_executor.domain.traits import VenueTraits
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """An order as it goes to the venue; prices and quantities already fit the instrument's filters."""
+    """An order as it goes to the venue; prices and quantities already fit the instrument's filters.
+
+    A trailing stop has `trail_distance` (an amount of price) or `trail_rate` (a fraction: 0.012 is 1.2 %);
+    its `trigger_price` is where it begins to trail, if not at once.
+    """
 
     client_order_id: ClientOrderId
     symbol: Symbol
@@ -42,6 +33,7 @@ class OrderRequest:
     reduce_only: bool = False
     close_position: bool = False
     leverage: int | None = None
+    trail_rate: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +75,22 @@ class UpdateKind(StrEnum):
     BALANCE = "balance"
     FUNDING = "funding"
     LIQUIDATION = "liquidation"
+    NOTICE = "notice"
 
 
 @dataclass(frozen=True, slots=True)
 class VenueUpdate:
     """One message of an account's private stream. `sequence` counts 1, 2, 3 … per account without a hole.
 
-    FILL: client_order_id, fill_id, quantity, price, fee, liquidity, complete, and the wallet after it.
-    CANCELED: client_order_id, reason. TRIGGERED: client_order_id, price. BALANCE: wallet, change, reason.
-    FUNDING: symbol, rate, change (negative: paid), wallet. LIQUIDATION: symbol, quantity, price, fee, wallet.
+    FILL: client_order_id, fill_id, quantity, price, fee, liquidity, complete, and the wallet after it where the
+    venue says so. CANCELED: client_order_id, reason. TRIGGERED: client_order_id, price. BALANCE: wallet, change,
+    reason. FUNDING: symbol, change (negative: paid), and rate and wallet where the venue says them.
+    LIQUIDATION: symbol, quantity, price, fee, wallet, reason (`liquidation`, `adl`, `settlement`).
+    NOTICE: reason; something the owner must hear (key revoked, position mode changed, margin call).
+
+    `key` is the message's identity at the venue: one that is told again after a restart or by a backfill has the
+    same key. Absent, the sequence is the identity. `attached`: the order is the position's own stop
+    (STOP or TRAILING_STOP), which has no client order id at the venue.
     """
 
     sequence: int
@@ -110,6 +109,8 @@ class VenueUpdate:
     change: Decimal | None = None
     rate: Decimal | None = None
     reason: str | None = None
+    key: str | None = None
+    attached: OrderKind | None = None
 
 
 class VenueOrderStatus(StrEnum):
@@ -120,7 +121,9 @@ class VenueOrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VenueOrder:
-    client_order_id: ClientOrderId
+    """`client_order_id` is None for the position's own stop (`attached`)."""
+
+    client_order_id: ClientOrderId | None
     venue_order_id: str
     symbol: Symbol
     side: Side
@@ -129,6 +132,7 @@ class VenueOrder:
     quantity: Decimal
     filled: Decimal
     trigger_price: Decimal | None
+    attached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,24 +153,51 @@ class Fenced(Exception):
 
 
 class Broker(Protocol):
-    """A venue we can trade on, for one account."""
+    """A venue we can trade on, for one account.
 
-    capabilities: Capabilities
+    `conclusive_lookup`: a query by client order id tells for certain whether an order arrived, at any time, and
+    no older request can arrive after it (the simulated exchange's own protocol, fenced by epoch). Elsewhere
+    found is found, but not found counts only after the request's receive window has passed.
+    """
+
+    @property
+    def traits(self) -> VenueTraits: ...
+
+    @property
+    def conclusive_lookup(self) -> bool: ...
 
     async def open(self, currency: str, balance: Decimal | None) -> Decimal:
-        """Connect; a paper account is created with `balance` if it does not exist. Returns the wallet."""
+        """Connect, check the account's modes, listen; returns the wallet.
 
-    async def submit(self, order: OrderRequest) -> SubmitReply: ...
+        A paper account is created with `balance` if it does not exist. Raises VenueDown or Fenced.
+        """
 
-    async def cancel(self, order: ClientOrderId, symbol: Symbol) -> ChangeReply: ...
+    async def submit(self, order: OrderRequest, at: datetime) -> SubmitReply:
+        """Send an order, once, signed with the time at which its start was recorded. Never raises."""
 
-    async def amend(self, order: ClientOrderId, symbol: Symbol, trigger_price: Decimal) -> ChangeReply: ...
+    async def cancel(self, order: OrderRequest) -> ChangeReply: ...
 
-    async def lookup(self, order: ClientOrderId, symbol: Symbol) -> LookupReply: ...
+    async def amend(
+        self, order: OrderRequest, trigger_price: Decimal, quantity: Decimal | None = None
+    ) -> ChangeReply:
+        """Move a resting stop, or give it another size; asked twice is as asked once."""
+
+    async def lookup(self, order: OrderRequest) -> LookupReply:
+        """What the venue knows of an order, whether it still stands or not."""
 
     async def updates(self, after: int) -> Sequence[VenueUpdate]:
-        """Private messages behind a sequence number, oldest first; raises VenueDown."""
+        """Private messages behind a sequence number, oldest first; raises VenueDown.
 
-    async def open_orders(self) -> Sequence[VenueOrder]: ...
+        All that the venue had sent when this was called is in the answer.
+        """
+
+    async def backfill(self, since: datetime, symbols: Sequence[Symbol]) -> None:
+        """Ask for everything that happened since then; what is new comes out of `updates`. Raises VenueDown."""
+
+    async def open_orders(self) -> Sequence[VenueOrder]:
+        """All that stands, whoever placed it; raises VenueDown."""
 
     async def positions(self) -> Sequence[VenuePosition]: ...
+
+    async def close(self) -> None:
+        """Give up connections."""

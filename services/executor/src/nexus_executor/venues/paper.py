@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
@@ -14,10 +15,10 @@ from nexus_common.runtime.exchange_client import (
     ExchangeError,
     ExchangeUnanswered,
 )
+from nexus_executor.domain.traits import VenueTraits
 from nexus_executor.venues.broker import (
     Absent,
     Accepted,
-    Capabilities,
     ChangeReply,
     Fenced,
     LookupReply,
@@ -51,7 +52,12 @@ class Gateway(Protocol):
     async def cancel(self, account: AccountId, epoch: int, order: ClientOrderId) -> ChangeReply: ...
 
     async def amend(
-        self, account: AccountId, epoch: int, order: ClientOrderId, trigger_price: Decimal
+        self,
+        account: AccountId,
+        epoch: int,
+        order: ClientOrderId,
+        trigger_price: Decimal,
+        quantity: Decimal | None = None,
     ) -> ChangeReply: ...
 
     async def lookup(self, account: AccountId, epoch: int, order: ClientOrderId) -> LookupReply: ...
@@ -64,13 +70,14 @@ class Gateway(Protocol):
 
 
 class PaperBroker:
-    """The simulated exchange for one account."""
+    """The simulated exchange for one account, with the traits of the account's venue."""
 
-    capabilities = Capabilities(
-        amend_stop=True, native_trailing=True, close_position_stop=True, conclusive_lookup=True
-    )
+    conclusive_lookup = True
 
-    def __init__(self, account: AccountId, gateway: Gateway, epoch: int) -> None:
+    def __init__(
+        self, account: AccountId, gateway: Gateway, epoch: int, traits: VenueTraits | None = None
+    ) -> None:
+        self.traits = traits or VenueTraits()
         self._account = account
         self._gateway = gateway
         self._epoch = epoch
@@ -78,17 +85,21 @@ class PaperBroker:
     async def open(self, currency: str, balance: Decimal | None) -> Decimal:
         return await self._gateway.open(self._account, self._epoch, currency, balance)
 
-    async def submit(self, order: OrderRequest) -> SubmitReply:
+    async def submit(self, order: OrderRequest, at: datetime) -> SubmitReply:
         return await self._gateway.submit(self._account, self._epoch, order)
 
-    async def cancel(self, order: ClientOrderId, symbol: Symbol) -> ChangeReply:
-        return await self._gateway.cancel(self._account, self._epoch, order)
+    async def cancel(self, order: OrderRequest) -> ChangeReply:
+        return await self._gateway.cancel(self._account, self._epoch, order.client_order_id)
 
-    async def amend(self, order: ClientOrderId, symbol: Symbol, trigger_price: Decimal) -> ChangeReply:
-        return await self._gateway.amend(self._account, self._epoch, order, trigger_price)
+    async def amend(
+        self, order: OrderRequest, trigger_price: Decimal, quantity: Decimal | None = None
+    ) -> ChangeReply:
+        return await self._gateway.amend(
+            self._account, self._epoch, order.client_order_id, trigger_price, quantity
+        )
 
-    async def lookup(self, order: ClientOrderId, symbol: Symbol) -> LookupReply:
-        return await self._gateway.lookup(self._account, self._epoch, order)
+    async def lookup(self, order: OrderRequest) -> LookupReply:
+        return await self._gateway.lookup(self._account, self._epoch, order.client_order_id)
 
     async def updates(self, after: int) -> Sequence[VenueUpdate]:
         return await self._gateway.updates(self._account, after)
@@ -96,8 +107,14 @@ class PaperBroker:
     async def open_orders(self) -> Sequence[VenueOrder]:
         return await self._gateway.open_orders(self._account)
 
+    async def backfill(self, since: datetime, symbols: Sequence[Symbol]) -> None:
+        """Nothing to do: the exchange keeps every numbered message, and `updates` asks for them."""
+
     async def positions(self) -> Sequence[VenuePosition]:
         return await self._gateway.positions(self._account)
+
+    async def close(self) -> None:
+        """The gateway is shared; whoever made it closes it."""
 
 
 class LocalGateway:
@@ -119,9 +136,14 @@ class LocalGateway:
         return _reply(self._exchange.cancel(account, epoch, order))
 
     async def amend(
-        self, account: AccountId, epoch: int, order: ClientOrderId, trigger_price: Decimal
+        self,
+        account: AccountId,
+        epoch: int,
+        order: ClientOrderId,
+        trigger_price: Decimal,
+        quantity: Decimal | None = None,
     ) -> ChangeReply:
-        return _reply(self._exchange.amend(account, epoch, order, trigger_price))
+        return _reply(self._exchange.amend(account, epoch, order, trigger_price, quantity))
 
     async def lookup(self, account: AccountId, epoch: int, order: ClientOrderId) -> LookupReply:
         found = self._exchange.lookup(account, epoch, order)
@@ -170,13 +192,19 @@ class WireGateway:
         return await self._change("cancel", {"account": account, "epoch": epoch, "client_order_id": order})
 
     async def amend(
-        self, account: AccountId, epoch: int, order: ClientOrderId, trigger_price: Decimal
+        self,
+        account: AccountId,
+        epoch: int,
+        order: ClientOrderId,
+        trigger_price: Decimal,
+        quantity: Decimal | None = None,
     ) -> ChangeReply:
         params = {
             "account": account,
             "epoch": epoch,
             "client_order_id": order,
             "trigger_price": format_decimal(trigger_price),
+            "quantity": None if quantity is None else format_decimal(quantity),
         }
         return await self._change("amend", params)
 
