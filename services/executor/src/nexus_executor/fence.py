@@ -246,11 +246,7 @@ class Fence:
                 break
             if isinstance(reply, Absent):
                 sent = await broker.submit(request, started.at)
-                reply = (
-                    sent
-                    if not isinstance(sent, Unknown)
-                    else await broker.lookup(request)
-                )
+                reply = sent if not isinstance(sent, Unknown) else await broker.lookup(request)
             else:
                 reply = await broker.lookup(request)
         if isinstance(reply, Absent):

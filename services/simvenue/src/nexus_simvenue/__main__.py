@@ -11,9 +11,11 @@ from pathlib import Path
 import orjson
 import uvloop
 
+from nexus_common.contracts.values import Venue
 from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_market.exchange import ExchangeSettings
+from nexus_simvenue.clock import TimeSource
 from nexus_simvenue.journal import RequestJournal
 from nexus_simvenue.server import Server, listen
 from nexus_simvenue.venues import Venues
@@ -24,6 +26,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--journal", type=Path, required=True, help="file that remembers every request")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument(
+        "--time",
+        type=TimeSource,
+        choices=list(TimeSource),
+        default=TimeSource.MARKET,
+        help="the venues' clock",
+    )
+    for venue in Venue:
+        parser.add_argument(f"--{venue}-port", type=int, default=0, help=f"of {venue}'s own protocol")
     parser.add_argument("--seed", type=int, default=0, help="of the slippage's jitter")
     return parser.parse_args()
 
@@ -31,22 +42,25 @@ def arguments() -> argparse.Namespace:
 async def serve(options: argparse.Namespace) -> None:
     """Recover, say where we are, and answer until told to stop."""
     journal = RequestJournal(options.journal, {"seed": options.seed})
-    server = Server(Venues(ExchangeSettings(seed=options.seed)), journal, WallClock())
+    server = Server(Venues(ExchangeSettings(seed=options.seed)), journal, WallClock(), options.time)
     recovered = server.recover()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listening = await listen(server, options.host, options.port)
     port = listening.sockets[0].getsockname()[1]
+    await server.speak(options.host, {venue: getattr(options, f"{venue}_port") for venue in Venue})
     ready = {
         "address": f"tcp://{options.host}:{port}",
         "control": f"http://{options.host}:{port}",
         "recovered": recovered,
+        **server.addresses,
     }
     sys.stdout.write(orjson.dumps(ready).decode() + "\n")
     sys.stdout.flush()
     await stop.wait()
     listening.close()
+    await server.hush()
     journal.close()
 
 

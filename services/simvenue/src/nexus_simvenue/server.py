@@ -7,14 +7,23 @@ A request is `{"id": n, "method": …, "params": {…}}`, its answer `{"id": n, 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 
 import orjson
 
+from nexus_common.contracts.values import Venue, format_instant
 from nexus_common.runtime.ports import Clock
-from nexus_simvenue.faults import Fault, FaultScript
+from nexus_simvenue.clock import TimeSource, VenueClock
+from nexus_simvenue.faults import Fault, FaultScript, call_of
 from nexus_simvenue.journal import Entry, RequestJournal
 from nexus_simvenue.venues import BadRequest, Venues
+from nexus_simvenue.wire.dialect import Dialect
+from nexus_simvenue.wire.front import Front
+from nexus_simvenue.wire.http import HttpRequest, HttpResponse, decode_response
 
 _PAGES = {b"/ledger": "ledger", b"/status": "status"}
 
@@ -22,12 +31,27 @@ _PAGES = {b"/ledger": "ledger", b"/status": "status"}
 class Server:
     """Journals what changes something, then has the venues work on it."""
 
-    def __init__(self, venues: Venues, journal: RequestJournal, clock: Clock) -> None:
+    def __init__(
+        self,
+        venues: Venues,
+        journal: RequestJournal,
+        clock: Clock,
+        source: TimeSource = TimeSource.MARKET,
+    ) -> None:
         self._venues = venues
+        self.time = VenueClock(source, clock, venues.market_time)
+        self.fronts: dict[Venue, Front] = {}
         self._journal = journal
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self.faults = FaultScript()
+        self.addresses: dict[str, str] = {}
+        self._own = {
+            "faults": self._replace_faults,
+            "faults_fired": self._list_fired,
+            "set_clock": self._set_clock,
+            "addresses": self._addresses,
+        }
 
     def recover(self) -> int:
         """Go through the journal; returns how many requests it held."""
@@ -42,15 +66,61 @@ class Server:
 
     def work(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Answer one request; raises BadRequest."""
-        if method == "faults":
+        own = self._own.get(method)
+        if own is not None:
             try:
-                return {"rules": self.faults.replace(params["rules"])}
+                return own(params)
             except (KeyError, TypeError, ValueError) as error:
-                raise BadRequest("bad-request", f"faults do not fit: {error!r}") from error
+                raise BadRequest("bad-request", f"{method} does not fit: {error!r}") from error
         wall = self._clock.now()
         if self._venues.changes(method, params):
             self._journal.append(Entry(wall, method, params))
-        return self._venues.call(method, params, wall)
+        try:
+            return self._venues.call(method, params, wall)
+        finally:
+            for front in self.fronts.values():
+                front.flush()
+
+    def _replace_faults(self, params: dict[str, Any]) -> dict[str, Any]:
+        for front in self.fronts.values():
+            front.release()
+        return {"rules": self.faults.replace(params["rules"])}
+
+    def _list_fired(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What fired behind the first `after`."""
+        fired = self.faults.fired[int(params.get("after", 0)) :]
+        return {"fired": [{"fault": f.fault, "label": f.label, **asdict(f.call)} for f in fired]}
+
+    def _set_clock(self, params: dict[str, Any]) -> dict[str, Any]:
+        self.time.offset = timedelta(seconds=float(params["offset_seconds"]))
+        return {"now": format_instant(self.time.now())}
+
+    def _addresses(self, _params: dict[str, Any]) -> dict[str, Any]:
+        return dict(self.addresses)
+
+    # -- the venues' own protocols ------------------------------------------------------------------
+
+    async def speak(self, host: str, ports: Mapping[Venue, int]) -> None:
+        """Listen for the venues' own protocols, each on a port of its own; 0 takes a free one."""
+        for venue, dialect in self._venues.dialects.items():
+            front = Front(
+                dialect, partial(self._http, dialect), self.time.now, self.faults, self._venues.visibility
+            )
+            port = await front.start(host, ports.get(venue, 0))
+            self.fronts[venue] = front
+            self.addresses[str(venue)] = f"http://{host}:{port}"
+            self.addresses[f"{venue}_ws"] = f"ws://{host}:{port}"
+
+    def _http(self, dialect: Dialect, request: HttpRequest) -> HttpResponse:
+        return decode_response(
+            self.work("http", self._venues.answer(dialect.venue, request, self.time.now()))
+        )
+
+    async def hush(self) -> None:
+        """Stop listening for them."""
+        for front in self.fronts.values():
+            await front.stop()
+        self.fronts.clear()
 
     def greet(self, name: str, session: Session) -> None:
         """A client's new connection ends its older one, unread requests and all."""
@@ -115,7 +185,7 @@ class Session(asyncio.Protocol):
             self._name = str(params["name"])
             self._server.greet(self._name, self)
             return {}
-        rule = self._server.faults.next(method, params)
+        rule = self._server.faults.next(call_of(method, params))
         if rule is None:
             return self._server.work(method, params)
         if rule.fault is Fault.REFUSE:

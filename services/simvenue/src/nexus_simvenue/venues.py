@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -33,9 +33,17 @@ from nexus_market.exchange.wire import (
     finite,
 )
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
+from nexus_simvenue.wire.dialect import Dialect, Visibility
+from nexus_simvenue.wire.dialects import DIALECTS
+from nexus_simvenue.wire.http import HttpRequest, decode_request
 
 Params = Mapping[str, Any]
-_CHANGING = frozenset({"step", "list_instruments", "open_account", "submit", "cancel", "amend", "lookup"})
+_CHANGING = frozenset(
+    {
+        *("step", "list_instruments", "open_account", "submit", "cancel", "amend", "lookup", "http"),
+        *("by_hand", "take_over", "vanish", "transfer", "configure", "flag"),
+    }
+)
 
 
 class BadRequest(Exception):
@@ -54,6 +62,10 @@ class Venues:
         self._exchanges = {
             venue: Exchange(instruments, settings) for venue, instruments in DEFAULT_INSTRUMENTS.items()
         }
+        self.visibility = Visibility()
+        self.dialects: dict[Venue, Dialect] = {
+            venue: speak(self._exchanges[venue], self.visibility) for venue, speak in DIALECTS.items()
+        }
         self._homes: dict[str, Venue] = {}
         self._ledger: list[Record] = []
         self._wall: datetime | None = None
@@ -70,6 +82,13 @@ class Venues:
             "updates": self._updates,
             "open_orders": self._open_orders,
             "positions": self._positions,
+            "http": self._http,
+            "by_hand": self._by_hand,
+            "take_over": self._take_over,
+            "vanish": self._vanish,
+            "transfer": self._transfer,
+            "configure": self._configure,
+            "flag": self._flag,
             "ledger": self._read_ledger,
             "status": self._status,
         }
@@ -101,6 +120,8 @@ class Venues:
         if method == "step":
             last = self._exchanges[_venue(params)].at
             return last is None or params.get("at") != format_instant(last)
+        if method == "http":
+            return self.dialects[_venue(params)].changes(decode_request(params["request"]))
         if method in ("open_account", "lookup"):
             return self._is_new_holder(params)
         return True
@@ -117,6 +138,54 @@ class Venues:
                 line = {**plain(record), "n": len(self._ledger) + 1, "venue": str(venue)}
                 self._ledger.append({**line, "wall": format_instant(wall)})
             self._noted[venue] = len(records)
+
+    def market_time(self) -> datetime | None:
+        """The time of the newest step of any venue."""
+        return max((e.at for e in self._exchanges.values() if e.at is not None), default=None)
+
+    def answer(self, venue: Venue, request: HttpRequest, now: datetime) -> dict[str, Any]:
+        """The parameters of method `http` for a request that came at the venue's time `now`."""
+        return {"venue": str(venue), "request": request.encode(), "now": format_instant(now)}
+
+    # -- the venues' own protocols ------------------------------------------------------------------
+
+    def _http(self, params: Params) -> Payload:
+        request, now = decode_request(params["request"]), datetime.fromisoformat(params["now"])
+        return self.dialects[_venue(params)].handle(request, now).encode()
+
+    # -- what people and venues do to an account ----------------------------------------------------
+
+    def _by_hand(self, params: Params) -> Payload:
+        """An order that its owner places at the venue, past us."""
+        home, name = self._home(params), _name(params)
+        return _reply(home.submit(name, home.account(name).epoch, decode_ticket(params["order"])))
+
+    def _take_over(self, params: Params) -> Payload:
+        reason = str(params.get("reason", "liquidation"))
+        return {"done": self._home(params).take_over(_name(params), str(params["symbol"]), reason)}
+
+    def _vanish(self, params: Params) -> Payload:
+        return {"done": self._home(params).vanish(_name(params), str(params["client_order_id"]))}
+
+    def _transfer(self, params: Params) -> Payload:
+        return {
+            "wallet": format_decimal(self._home(params).transfer(_name(params), finite(params["amount"])))
+        }
+
+    def _configure(self, params: Params) -> Payload:
+        """Change exchange settings: `volume_share`, `slippage_bps`, `slippage_ticks`, `jitter_ticks`."""
+        exchange = self._exchanges[_venue(params)]
+        given: dict[str, Any] = {
+            name: int(value) if name.endswith("_ticks") else finite(value)
+            for name, value in params["settings"].items()
+        }
+        exchange.configure(replace(exchange.settings, **given))
+        return {}
+
+    def _flag(self, params: Params) -> Payload:
+        name = _name(params)
+        self.dialects[self._homes[name]].flag(name, str(params["name"]), params["value"])
+        return {}
 
     # -- the market ---------------------------------------------------------------------------------
 

@@ -202,9 +202,7 @@ class Exchange:
 
     # -- orders -------------------------------------------------------------------------------------
 
-    def submit(
-        self, account: str, epoch: int, order: TicketLike, reuse: Reuse = Reuse.SAME_ORDER
-    ) -> Reply:
+    def submit(self, account: str, epoch: int, order: TicketLike, reuse: Reuse = Reuse.SAME_ORDER) -> Reply:
         """Accept or refuse an order; `reuse` is what the venue makes of a client order id it has seen."""
         owner = self._entrance(account, epoch)
         if isinstance(owner, Refused):

@@ -78,9 +78,7 @@ class LedgerWriter:
 
     def amended(self, order: Order, at: datetime) -> None:
         client, trigger, quantity = order.ticket.client_order_id, order.trigger_price, order.ticket.quantity
-        self.note(
-            "amend", at, order.account, order.symbol, client=client, trigger=trigger, quantity=quantity
-        )
+        self.note("amend", at, order.account, order.symbol, client=client, trigger=trigger, quantity=quantity)
 
     def canceled(self, order: Order, reason: str, at: datetime) -> None:
         client = order.ticket.client_order_id

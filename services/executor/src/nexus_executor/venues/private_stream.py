@@ -33,7 +33,9 @@ class PrivateStream:
         new = 0
         for update in updates:
             if update.key is None:
-                raise ValueError(f"{update.kind} at {update.at} has no key; a venue's message has an identity")
+                raise ValueError(
+                    f"{update.kind} at {update.at} has no key; a venue's message has an identity"
+                )
             if update.key in self._seen:
                 continue
             self._seen[update.key] = None
