@@ -25,6 +25,7 @@ from nexus_simvenue.wire.dialect import Dialect
 from nexus_simvenue.wire.front import Front
 from nexus_simvenue.wire.http import HttpRequest, HttpResponse, decode_response
 
+_UNWORKED = (Fault.LOSE_REQUEST, Fault.HANG_UNWORKED)
 _PAGES = {b"/ledger": "ledger", b"/status": "status"}
 
 
@@ -172,7 +173,10 @@ class Session(asyncio.Protocol):
         try:
             request = orjson.loads(line)
             number, method, params = request["id"], request["method"], request["params"]
-            reply = {"id": number, "result": self._work(method, params)}
+            result = self._work(method, params)
+            if result is None:
+                return
+            reply = {"id": number, "result": result}
         except BadRequest as error:
             reply = {"id": number, "error": {"code": error.code, "reason": error.reason}}
         except (ValueError, KeyError, TypeError) as error:
@@ -180,7 +184,8 @@ class Session(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(orjson.dumps(reply) + b"\n")
 
-    def _work(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    def _work(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
+        """The result, or None when a fault leaves the request without one."""
         if method == "hello":
             self._name = str(params["name"])
             self._server.greet(self._name, self)
@@ -190,10 +195,15 @@ class Session(asyncio.Protocol):
             return self._server.work(method, params)
         if rule.fault is Fault.REFUSE:
             return {"refused": {"code": rule.code, "reason": "refused by the fault script"}}
-        if rule.fault is Fault.LOSE_REPLY:
+        if rule.fault not in _UNWORKED:
             self._server.work(method, params)
+        if rule.fault in (Fault.HANG, Fault.HANG_UNWORKED):
+            return None
+        if rule.fault is Fault.GARBAGE and self._transport is not None:
+            self._transport.write(b'{"id": 4, \n')
+            return None
         self.abandon()
-        return {}
+        return None
 
     def _page(self, line: bytes) -> None:
         if self._transport is None:

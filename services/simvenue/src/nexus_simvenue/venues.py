@@ -139,6 +139,10 @@ class Venues:
                 self._ledger.append({**line, "wall": format_instant(wall)})
             self._noted[venue] = len(records)
 
+    def exchange(self, venue: Venue) -> Exchange:
+        """The matching engine of a venue, for whoever shares its process."""
+        return self._exchanges[venue]
+
     def market_time(self) -> datetime | None:
         """The time of the newest step of any venue."""
         return max((e.at for e in self._exchanges.values() if e.at is not None), default=None)
