@@ -14,7 +14,8 @@ from nexus_common.runtime.bus.jetstream import JetStreamBus
 from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.projection import ReadModels
-from nexus_common.runtime.settings import BusSettings, StoreSettings, load
+from nexus_common.runtime.settings import load
+from nexus_common.runtime.settings_sections import BusSettings, StoreSettings
 from nexus_common.runtime.store.postgres import PostgresStore
 from nexus_ops.stack.nats import EmbeddedNats
 from nexus_ops.stack.postgres import EmbeddedPostgres

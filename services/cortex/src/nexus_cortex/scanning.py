@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.values import Symbol, Venue
-from nexus_common.runtime.settings import CortexSettings
+from nexus_common.runtime.settings_sections import CortexSettings
 from nexus_cortex.domain.evaluation import Choice, SeriesScan
 from nexus_cortex.domain.sangria import BTC, Mood
 from nexus_cortex.domain.strategies import AUTO, with_parameters

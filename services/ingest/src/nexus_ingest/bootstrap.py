@@ -18,7 +18,8 @@ from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.exchange_client import ExchangeClient, ExchangeDown, ExchangeUnanswered
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.service import Context, Work
-from nexus_common.runtime.settings import IngestSettings, NexusSettings
+from nexus_common.runtime.settings import NexusSettings
+from nexus_common.runtime.settings_sections import IngestSettings
 from nexus_ingest.adapters.generated_market import GeneratedMarket
 from nexus_ingest.adapters.recorded_market import RecordedMarket
 from nexus_ingest.domain.market_feed import Market, Step

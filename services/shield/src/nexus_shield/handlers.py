@@ -295,6 +295,8 @@ class ShieldReactor:
         self, account: Account, signal: SignalRaised, envelope: Envelope[Event], turn: Turn, desk: Desk
     ) -> None:
         if signal.action.is_entry:
+            if not account.takes_signals:
+                return
             settings = self._world.user_of(account).settings
             request = request_of_signal(signal, envelope.event_id, settings)
             await self._assess(account, account.user, request, envelope, turn, desk)

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from nexus_common.contracts.message import Event, command
+from nexus_common.contracts.message import Event, Payload, command, upcasts
 from nexus_common.contracts.schedule import TaskKind
 from nexus_common.contracts.values import (
     AccountId,
@@ -34,23 +34,34 @@ class Role(StrEnum):
 
 
 class AccountSpec(Value):
-    """An account a session trades with: user, venue, and paper or live. `balance` opens a paper account."""
+    """An account a session trades with: user, venue, and paper or live. `balance` opens a paper account.
+
+    `signals`: strategies may enter on it; without, its user's own orders alone do.
+    """
 
     account: AccountId
     venue: Venue
     paper: bool
     currency: str
     balance: Money | None = None
+    signals: bool = True
 
 
 class SessionOpened(Event):
     type = "session.opened"
+    version = 2
 
     user: UserId
     mode: Mode
     profile: Profile
     strategy: str
     accounts: tuple[AccountSpec, ...]
+
+
+@upcasts("session.opened", from_version=1)
+def _signals_on_every_account(payload: Payload) -> Payload:
+    """Before there was a choice, strategies entered on all accounts."""
+    return {**payload, "accounts": [{**account, "signals": True} for account in payload["accounts"]]}
 
 
 class ModeChanged(Event):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 from nexus_common.contracts.order import Liquidity, OrderKind
@@ -115,3 +116,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return format_instant(value)
     return str(value) if isinstance(value, str) else value
+
+
+def simulated_secret(account: str) -> str:
+    """The API secret of a simulated account in its venue's own protocol; its key is the account's name."""
+    return sha256(f"simulated secret of {account}".encode()).hexdigest()

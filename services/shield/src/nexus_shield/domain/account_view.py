@@ -53,6 +53,7 @@ class Account:
     account: AccountId
     user: UserId
     venue: Venue
+    takes_signals: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,8 @@ class AccountView:
         self.users[event.user] = User(event.user, event.profile, event.strategy, settings, off)
         for spec in event.accounts:
             # An account stays with the user who named it first.
-            self.accounts.setdefault(spec.account, Account(spec.account, event.user, spec.venue))
+            account = Account(spec.account, event.user, spec.venue, spec.signals)
+            self.accounts.setdefault(spec.account, account)
         self.in_order = tuple(self.accounts[key] for key in sorted(self.accounts))
 
     def on_access(self, event: AccessEvent) -> None:

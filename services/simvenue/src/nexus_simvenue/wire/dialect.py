@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any, Protocol
 
 from nexus_common.contracts.values import Venue
 from nexus_market.exchange import Order
+from nexus_market.exchange.wire import simulated_secret as simulated_secret
 from nexus_simvenue.faults import Call
 from nexus_simvenue.wire.http import HttpRequest, HttpResponse
 
@@ -116,8 +116,3 @@ class Window:
             since, used = now, 0
         self._used[key] = (since, used + weight)
         return used + weight
-
-
-def simulated_secret(account: str) -> str:
-    """The API secret of a simulated account; its key is the account's name."""
-    return sha256(f"simulated secret of {account}".encode()).hexdigest()
