@@ -40,6 +40,7 @@ from nexus_executor.reconcile import reconcile
 from nexus_executor.requests import Requests
 from nexus_executor.timers import Timers
 from nexus_executor.updates import Updates
+from nexus_executor.venues.access import TurnClock
 from nexus_executor.venues.broker import Broker, VenueDown
 from nexus_market.quiet import Quiet
 
@@ -77,7 +78,10 @@ class ExecutorReactor:
         rules: ExecutionRules | None = None,
         owns: Callable[[AccountId], bool] = _everything,
         note: Callable[[str], None] = lambda point: None,
+        clock: TurnClock | None = None,
     ) -> None:
+        """`clock` is told the time of each turn: brokers sign what they ask with it."""
+        self._clock = clock or TurnClock()
         self._rules = rules or ExecutionRules()
         self._owns = owns
         self._view = View()
@@ -97,6 +101,7 @@ class ExecutorReactor:
         await desk.commit()
 
     async def react(self, turn: Turn, batch: Sequence[Envelope[Event]], desk: Desk) -> None:
+        self._clock.told(turn.at)
         await self._open_accounts(turn.at, desk)
         if self._view.unsettled:
             await self._fence.settle(turn.at, desk)
