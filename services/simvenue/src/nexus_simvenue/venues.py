@@ -33,7 +33,7 @@ from nexus_market.exchange.wire import (
     finite,
 )
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
-from nexus_simvenue.wire.dialect import Dialect, Visibility
+from nexus_simvenue.wire.dialect import Dialect, Tending, Visibility
 from nexus_simvenue.wire.dialects import DIALECTS
 from nexus_simvenue.wire.http import HttpRequest, decode_request
 
@@ -104,7 +104,10 @@ class Venues:
             raise BadRequest("no-method", f"there is no method {method!r}")
         self._wall = wall
         try:
-            return work(params)
+            answer = work(params)
+            if method in _CHANGING:
+                self._tend()
+            return answer
         except (Fenced, UnknownAccount, StepRefused) as error:
             codes = {Fenced: "fenced", UnknownAccount: "no-account", StepRefused: "step-refused"}
             raise BadRequest(codes[type(error)], str(error)) from error
@@ -125,6 +128,11 @@ class Venues:
         if method in ("open_account", "lookup"):
             return self._is_new_holder(params)
         return True
+
+    def _tend(self) -> None:
+        for dialect in self.dialects.values():
+            if isinstance(dialect, Tending):
+                dialect.tend()
 
     def _is_new_holder(self, params: Params) -> bool:
         name = params.get("account")
@@ -194,8 +202,11 @@ class Venues:
     # -- the market ---------------------------------------------------------------------------------
 
     def _step(self, params: Params) -> Payload:
+        at, dialect = datetime.fromisoformat(params["at"]), self.dialects.get(_venue(params))
+        if isinstance(dialect, Tending):
+            dialect.before_step(at)
         reply = self._exchanges[_venue(params)].step(
-            datetime.fromisoformat(params["at"]),
+            at,
             {symbol: decode_bar(bar) for symbol, bar in params["bars"].items()},
             {symbol: decode_bar(bar) for symbol, bar in params.get("next_bars", {}).items()},
             {symbol: finite(rate) for symbol, rate in params.get("funding", {}).items()},

@@ -161,9 +161,13 @@ class Exchange:
         if hit is None:
             return
         account = self._accounts[order.account]
-        price = fill_price(order, hit, book.instrument, self.settings)
         if order.kind in (OrderKind.STOP, OrderKind.TAKE_PROFIT, OrderKind.TRAILING_STOP):
             self._settle.trigger(account, order, hit.price, at)
+            if order.ticket.limit_price is not None:
+                order.ticket, order.triggered = order.ticket._replace(kind=OrderKind.LIMIT), False
+                if not _trades_at_once(order, hit.price):
+                    return
+        price = fill_price(order, hit, book.instrument, self.settings)
         self._settle.fill(account, book, order, price, hit.liquidity, volume, at)
 
     # -- accounts -----------------------------------------------------------------------------------
@@ -360,6 +364,10 @@ class Exchange:
             return exact(opening).open
         last = self._last.get(symbol)
         return None if last is None else exact(last).close
+
+    def opens(self, symbol: str) -> bool:
+        """Whether a bar of the instrument opens now, so that a market order would trade at once."""
+        return symbol in self._next
 
     def quiet_band(self, symbol: str) -> tuple[float, float]:
         """A bar with its low above the first and its high below the second price trades and moves nothing.

@@ -9,7 +9,7 @@ from nexus_common.contracts.order import OrderKind
 from nexus_common.contracts.values import Side
 from nexus_market.exchange.account import Account
 from nexus_market.exchange.model import ZERO, Refused, Ticket
-from nexus_market.instruments import notional, on_step, on_tick
+from nexus_market.instruments import notional, on_tick
 
 _TRIGGERED = (OrderKind.STOP, OrderKind.TAKE_PROFIT)
 # Binance USDT-M, New Algo Order: callbackRate from 0.1 % to 10 % in steps of 0.1 %.
@@ -41,11 +41,10 @@ def refused_grid(ticket: Ticket, instrument: Instrument, price: Decimal) -> Refu
         return Refused("-4135", f"trail_rate {rate} is not a multiple of {_RATE_STEP} up to {_RATE_MAX}")
     if ticket.close_position:
         return None
-    if ticket.quantity <= 0 or not on_step(ticket.quantity, instrument):
-        return Refused(
-            "-1111", f"quantity {ticket.quantity} is not a positive multiple of {instrument.step_size}"
-        )
-    if ticket.quantity < instrument.min_quantity:
+    step = ticket.step or instrument.step_size
+    if ticket.quantity <= 0 or ticket.quantity % step:
+        return Refused("-1111", f"quantity {ticket.quantity} is not a positive multiple of {step}")
+    if ticket.step is None and ticket.quantity < instrument.min_quantity:
         return Refused("-4004", f"quantity {ticket.quantity} is below {instrument.min_quantity}")
     value = notional(ticket.quantity, ticket.limit_price or ticket.trigger_price or price)
     if value < instrument.min_notional and not ticket.reduce_only:

@@ -138,6 +138,8 @@ class Ticket(NamedTuple):
     """An order as it is sent. A trailing stop's `trigger_price` is where it begins to trail, if not at once.
 
     It follows at `trail_distance` (an amount of price) or at `trail_rate` (a fraction of the best price).
+    A stop with a `limit_price` becomes a limit order at its trigger. `step` is what this order's quantity is
+    a multiple of where a venue trades finer than the instrument's step: fractions of a share.
     """
 
     client_order_id: str
@@ -152,6 +154,7 @@ class Ticket(NamedTuple):
     close_position: bool = False
     leverage: int | None = None
     trail_rate: Decimal | None = None
+    step: Decimal | None = None
 
 
 class Reuse(StrEnum):

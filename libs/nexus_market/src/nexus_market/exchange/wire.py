@@ -24,7 +24,7 @@ from nexus_market.exchange.model import (
 
 Payload = dict[str, Any]
 
-_TICKET_NUMBERS = ("quantity", "limit_price", "trigger_price", "trail_distance", "trail_rate")
+_TICKET_NUMBERS = ("quantity", "limit_price", "trigger_price", "trail_distance", "trail_rate", "step")
 _UPDATE_NUMBERS = ("quantity", "price", "fee", "wallet", "change", "rate")
 
 
@@ -54,7 +54,7 @@ def encode_step(
 
 def encode_ticket(order: TicketLike) -> Payload:
     """An order without what it leaves open."""
-    fields = {name: getattr(order, name) for name in Ticket._fields}
+    fields = {name: getattr(order, name, None) for name in Ticket._fields}
     return {name: _plain(value) for name, value in fields.items() if value is not None and value is not False}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from nexus_common.contracts.values import Venue
 from nexus_market.exchange import Order
@@ -40,13 +40,17 @@ class SocketRefused(Exception):
 
 @dataclass(slots=True, eq=False)
 class Socket:
-    """One WebSocket of a client; a dialect keeps what it knows of it in `account`, `topics` and `notes`."""
+    """One WebSocket of a client; a dialect keeps what it knows of it in `account`, `topics` and `notes`.
+
+    `closed` once the client is gone.
+    """
 
     path: str
     query: dict[str, str]
     account: str | None = None
     topics: set[str] = field(default_factory=set)
     notes: dict[str, Any] = field(default_factory=dict)
+    closed: bool = False
 
 
 class Dialect(Protocol):
@@ -86,6 +90,17 @@ class Dialect(Protocol):
 
     def flag(self, account: str, name: str, value: Any) -> None:
         """Set what a person or the venue can do to an account (`revoked`, `hedge_mode`, …); raises ValueError."""
+
+
+@runtime_checkable
+class Tending(Protocol):
+    """A dialect whose venue does things by itself as time passes: orders expire at the close of a session."""
+
+    def before_step(self, at: datetime) -> None:
+        """What was due before the market's next step, which is at `at`."""
+
+    def tend(self) -> None:
+        """What follows from what has just been done; called after every request that changes something."""
 
 
 class Visibility:

@@ -233,6 +233,7 @@ class Front:
         try:
             await self._read(response, line)
         finally:
+            socket.closed = True
             self._lines.pop(socket, None)
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
