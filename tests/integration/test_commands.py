@@ -22,6 +22,7 @@ from nexus_common.contracts.signal import SignalWithheld
 from nexus_common.contracts.trade import TradeClosed
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.following import Follower
+from nexus_common.runtime.store.revision import REVISIONS
 from nexus_common.runtime.store.schema import READ_MODELS
 from nexus_ops import access, cli
 from nexus_ops.decisions import events_of
@@ -113,6 +114,7 @@ def test_a_rebuild_gives_the_rows_that_grew_while_the_market_was_played(
     asyncio.run(caught_up(home))
     grown = rows_of(home)
     assert grown["trades_closed"]
+    assert grown["ledger"]
     assert grown["notices"]
     assert grown["bot_state"]
     assert grown["scheduled_tasks"]
@@ -120,7 +122,7 @@ def test_a_rebuild_gives_the_rows_that_grew_while_the_market_was_played(
         for table in (*grown, "snapshots", "checkpoints"):
             connection.execute(f"DELETE FROM {table}".encode())
         assert connection.execute("SELECT count(*) FROM trades_closed").fetchone() == (0,)
-    for service in ("telegram", "scheduler"):
+    for service in ("telegram", "scheduler", "executor"):
         counts = ask("rebuild", service)["documents"]
         assert counts == {table: len(grown[table]) for table in counts}
     assert rows_of(home) == grown
@@ -275,12 +277,12 @@ def test_status_of_a_running_stack_and_a_rebuild_beside_it(nexus: Callable[..., 
     document = eventually_playing(nexus, running)
     assert {"postgres", "nats", "simvenue", "ingest", "telegram"} <= set(document["processes"])
     assert all(document["processes"].values())
-    assert document["schema_revision"] == "0001"
+    assert document["schema_revision"] == REVISIONS[-1]
     assert document["head"] > 0
     assert document["parked"] == 0
     assert {lease["holder"] for lease in document["leases"]} >= {"cortex-1", "executor-1"}
     assert all(lease["epoch"] >= 1 for lease in document["leases"])
-    assert set(document["read_models"]) == {"telegram", "scheduler"}
+    assert set(document["read_models"]) == {"telegram", "scheduler", "executor"}
     code, out, err = nexus("rebuild", "telegram", "--home", running, "--json")
     assert code == 0, err
     assert json.loads(out)["documents"]["sessions"] == 1
@@ -294,7 +296,7 @@ def eventually_playing(nexus: Callable[..., Any], home: Path) -> dict[str, Any]:
     while True:
         code, out, err = nexus("status", "--home", home, "--json")
         document: dict[str, Any] = json.loads(out) if code == 0 else {}
-        if document.get("last_step") and document["inbox_lag"] and len(document["read_models"]) == 2:
+        if document.get("last_step") and document["inbox_lag"] and len(document["read_models"]) == len(PROJECTIONS):
             return document
         assert time.monotonic() < deadline, err
         time.sleep(0.1)

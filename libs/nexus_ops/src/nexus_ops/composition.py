@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nexus_common.runtime.desk import WorkDesk
+from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.local_ring import LocalRing, place
 from nexus_common.runtime.ports import Reactor
 from nexus_common.runtime.settings import NexusSettings, load
@@ -48,8 +49,19 @@ def rehearsed(environment: Mapping[str, str]) -> tuple[dict[str, str], NexusSett
     market = ingest.market(settings_for(environment).ingest)
     ingest.instruments_of(market)
     venues = sorted({market.venue_of(symbol) for symbol in market.symbols})
-    complete = {"NEXUS__TELEGRAM__VENUES": ",".join(venues), **environment}
+    everywhere = {
+        "NEXUS__TELEGRAM__VENUES": ",".join(venues),
+        # What was recorded at two venues is two markets, and both are to be seen traded.
+        "NEXUS__TELEGRAM__SECOND_VENUE": "true",
+    }
+    unsaid = {variable: value for variable, value in everywhere.items() if variable not in os.environ}
+    complete = {**unsaid, **environment}
     settings = settings_for(complete)
+    if settings.telegram.live_venues:
+        raise ConfigurationError(
+            f"accounts at {', '.join(settings.telegram.live_venues)} are live, and this market is played, not live: "
+            "leave NEXUS__TELEGRAM__LIVE_VENUES empty to trade it on paper"
+        )
     for put_together in (cortex.reactor, shield.reactor, telegram.reactor, scheduler.reactor):
         put_together(settings)
     return complete, settings, market

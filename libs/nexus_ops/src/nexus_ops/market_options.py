@@ -24,6 +24,8 @@ class MarketOptions:
     script: Path | None = None
     seed: int | None = None
     minutes: int | None = None
+    protocol: str | None = None
+    account_venue: str | None = None
 
     def environment(self) -> dict[str, str]:
         """The options as environment variables of the services.
@@ -42,6 +44,8 @@ class MarketOptions:
             "INGEST__SEED": self.seed,
             "INGEST__MINUTES": self.minutes,
             "INGEST__SOURCES": self._sources(),
+            "INGEST__ACCOUNT_VENUE": self.account_venue,
+            "EXCHANGE__PROTOCOL": self.protocol,
             "TELEGRAM__MODE": None if self.mode is None else self.mode.lower(),
             "TELEGRAM__STRATEGY": self.strategy,
             "CORTEX__STRATEGY": self.strategy,

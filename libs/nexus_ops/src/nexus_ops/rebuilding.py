@@ -13,13 +13,18 @@ from nexus_common.runtime.following import Together
 from nexus_common.runtime.projection import ProjectionRunner, ReadModels
 from nexus_common.runtime.store.postgres import PostgresStore
 from nexus_common.runtime.store.session import Session
+from nexus_executor import projections as executor
 from nexus_ops.deciders import DECIDERS
 from nexus_ops.decisions import events_of
 from nexus_scheduler import projections as scheduler
 from nexus_telegram import projections as telegram
 
 READ_MODELS: Final[Mapping[Service, Callable[[], Together]]] = MappingProxyType(
-    {Service.TELEGRAM: telegram.read_models, Service.SCHEDULER: scheduler.read_models}
+    {
+        Service.TELEGRAM: telegram.read_models,
+        Service.SCHEDULER: scheduler.read_models,
+        Service.EXECUTOR: executor.read_models,
+    }
 )
 DROP_SNAPSHOTS: Final = b"DELETE FROM snapshots WHERE split_part(stream, '-', 1) = ANY(%s) RETURNING 1"
 Progress = Callable[[int, int], None]

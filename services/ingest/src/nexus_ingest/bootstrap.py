@@ -36,11 +36,18 @@ T = TypeVar("T")
 
 def market(settings: IngestSettings) -> PlayedMarket:
     """The market that the settings name; raises ConfigurationError for data that cannot be played."""
+    venue = settings.account_venue
+    if venue is not None and not venue.is_crypto:
+        raise ConfigurationError(f"a crypto market cannot be played as {venue}'s: choose binance or bybit")
     if settings.data_dir is not None:
         preferred = settings.sources[0] if settings.sources else None
-        return RecordedMarket(settings.data_dir, settings.symbols, settings.start, settings.end, preferred)
+        return RecordedMarket(
+            settings.data_dir, settings.symbols, settings.start, settings.end, preferred, venue
+        )
     given = {"start": settings.start} if settings.start is not None else {}
-    return GeneratedMarket(settings.seed, settings.symbols, minutes=settings.minutes, **given)
+    return GeneratedMarket(
+        settings.seed, settings.symbols, minutes=settings.minutes, venue=venue or Venue.BINANCE, **given
+    )
 
 
 def instruments_of(played: Market) -> list[Instrument]:

@@ -100,6 +100,13 @@ class ReadModels:
         found = await self._session.rows(query.encode(), (limit,) if owner is None else (owner, limit))
         return [(key, data) for key, data in found]
 
+    async def history(self, table: Table, owner: str | None = None) -> Sequence[dict[str, Any]]:
+        """All documents, those of one owner if given, in the order of the events that made them."""
+        condition = "" if owner is None else "WHERE owner = %s"
+        query = f"SELECT data FROM {table.name} {condition} ORDER BY position, key"  # noqa: S608
+        found = await self._session.rows(query.encode(), () if owner is None else (owner,))
+        return [data for (data,) in found]
+
     async def checkpoint(self, name: str) -> int:
         """The global position up to which a projection has been applied."""
         rows = await self._session.rows(b"SELECT position FROM checkpoints WHERE name = %s", (name,))

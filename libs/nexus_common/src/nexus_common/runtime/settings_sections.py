@@ -168,6 +168,9 @@ class IngestSettings(Section):
         ("binance_um", "bybit_linear", "us", "binance_spot"),
         description="order in which recorded series are taken",
     )
+    account_venue: Venue | None = Field(
+        None, description="crypto venue that the market is played as; absent: where it was recorded"
+    )
     start: WrittenInstant | None = Field(
         None, description="first instant of trading (UTC, inclusive); earlier bars warm up"
     )

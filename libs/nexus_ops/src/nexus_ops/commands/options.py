@@ -16,6 +16,16 @@ From = Annotated[str | None, typer.Option("--from", help="first day or instant (
 To = Annotated[str | None, typer.Option("--to", help="last day or instant (UTC, exclusive)")]
 Symbols = Annotated[str | None, typer.Option("--symbols", help="instruments, by comma")]
 Venue = Annotated[str | None, typer.Option("--venue", help="recorded venue to prefer, such as binance_um")]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        help="how accounts reach the exchange: its own protocol (exchange) or their venue's (native)",
+    ),
+]
+AccountVenue = Annotated[
+    str | None, typer.Option("--account-venue", help="play crypto as another venue's: binance or bybit")
+]
 Mode = Annotated[str | None, typer.Option("--mode", help="watcher, copilot or pilot")]
 Strategy = Annotated[str | None, typer.Option("--strategy", help="a strategy's name, or auto")]
 Script = Annotated[Path | None, typer.Option("--script", help="file of timed commands")]

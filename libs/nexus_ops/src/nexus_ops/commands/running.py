@@ -35,6 +35,8 @@ def up(
     end: options.To = None,
     symbols: options.Symbols = None,
     venue: options.Venue = None,
+    account_venue: options.AccountVenue = None,
+    protocol: options.Protocol = None,
     speed: Annotated[str, typer.Option(help="market seconds in a second, or max")] = "1200",
     mode: options.Mode = "pilot",
     strategy: options.Strategy = None,
@@ -45,7 +47,11 @@ def up(
     fresh: Annotated[bool, typer.Option("--fresh", help="put an earlier run aside and begin anew")] = False,
 ) -> None:
     """Run everything on this machine and watch it trade; Ctrl-C stops it all."""
-    market = MarketOptions(data, start, end, symbols, venue, speed, mode, strategy, script, seed, minutes)
+    market = MarketOptions(
+        *(data, start, end, symbols, venue, speed, mode, strategy, script, seed, minutes),
+        protocol=protocol,
+        account_venue=account_venue,
+    )
     environment, _, _ = rehearsed(market.environment())
     prepare_home(home, environment, fresh=fresh)
     with House(home, environment) as house:
@@ -59,6 +65,8 @@ def demo(
     end: options.To = None,
     symbols: options.Symbols = None,
     venue: options.Venue = None,
+    account_venue: options.AccountVenue = None,
+    protocol: options.Protocol = None,
     mode: options.Mode = "pilot",
     strategy: options.Strategy = None,
     script: options.Script = None,
@@ -71,7 +79,11 @@ def demo(
     as_json: options.Json = False,
 ) -> None:
     """Play a bounded market at full speed, then judge it: ledger, protection, replay, and one trade's story."""
-    market = MarketOptions(data, start, end, symbols, venue, "max", mode, strategy, script, seed, minutes)
+    market = MarketOptions(
+        *(data, start, end, symbols, venue, "max", mode, strategy, script, seed, minutes),
+        protocol=protocol,
+        account_venue=account_venue,
+    )
     begun = time.monotonic()
     environment, settings, played = rehearsed(market.environment())
     with ExitStack() as closing:

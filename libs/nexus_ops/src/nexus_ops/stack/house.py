@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from nexus_common.contracts.values import Service
+from nexus_common.contracts.values import Service, Venue
 from nexus_common.runtime.store.migrate import upgrade
 from nexus_ops.stack.children import FolderLock, prepare_folder
 from nexus_ops.stack.nats import EmbeddedNats
-from nexus_ops.stack.ports import LOOPBACK, free_port, wait_for_port
+from nexus_ops.stack.ports import LOOPBACK, free_ports, wait_for_port
 from nexus_ops.stack.postgres import EmbeddedPostgres
 from nexus_ops.stack.processes import Program, Status, Supervisor
 
@@ -23,11 +23,23 @@ EXCHANGE = "simvenue"
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the running stack answers. The first two hold passwords: not for logs."""
+    """Where the running stack answers. The first two hold passwords: not for logs.
+
+    `venues` are those where the exchange speaks a venue's own protocol.
+    """
 
     store: str
     bus: str
     exchange: str
+    venues: Mapping[Venue, str]
+
+    def to_json(self) -> dict[str, str]:
+        return {
+            "store": self.store,
+            "bus": self.bus,
+            "exchange": self.exchange,
+            **{f"{venue}": url for venue, url in self.venues.items()},
+        }
 
 
 class House:
@@ -45,6 +57,7 @@ class House:
         self._supervisor = Supervisor()
         self._lock = FolderLock(home)
         self._exchange_port = 0
+        self._venue_ports = dict.fromkeys(Venue, 0)
 
     def __enter__(self) -> House:
         self._supervisor.__enter__()
@@ -66,7 +79,12 @@ class House:
 
     @property
     def addresses(self) -> Addresses:
-        return Addresses(self._postgres.dsn, self._nats.url, f"tcp://{LOOPBACK}:{self._exchange_port}")
+        return Addresses(
+            self._postgres.dsn,
+            self._nats.url,
+            f"tcp://{LOOPBACK}:{self._exchange_port}",
+            {venue: f"http://{LOOPBACK}:{port}" for venue, port in self._venue_ports.items()},
+        )
 
     @property
     def traces(self) -> Path:
@@ -84,7 +102,9 @@ class House:
         self._lock.acquire()
         for folder in (self.home / "logs", self.traces, self.home / "exchange"):
             prepare_folder(folder)
-        self._exchange_port = free_port()
+        # Fixed for the life of the house: an exchange that is started again answers where it did.
+        self._exchange_port, *others = free_ports(1 + len(self._venue_ports))
+        self._venue_ports = dict(zip(self._venue_ports, others, strict=True))
         exchange = self._program(EXCHANGE, self._exchange_argv())
         with ThreadPoolExecutor(2) as pool:
             servers = pool.submit(self._supervisor.start, self._postgres, self._nats)
@@ -101,11 +121,7 @@ class House:
     def write_status(self) -> None:
         """Leave word of addresses and process ids for `nexus status` and others in this home."""
         word = {
-            "addresses": {
-                "store": self.addresses.store,
-                "bus": self.addresses.bus,
-                "exchange": self.addresses.exchange,
-            },
+            "addresses": self.addresses.to_json(),
             "processes": {each.name: each.pid for each in self.status()},
             "restarts": {each.name: each.restarts for each in self.status()},
         }
@@ -130,8 +146,10 @@ class House:
 
     def _exchange_argv(self) -> list[str]:
         journal = str(self.home / "exchange" / "journal.jsonl")
-        port = str(self._exchange_port)
-        return [sys.executable, "-m", "nexus_simvenue", "--journal", journal, "--port", port]
+        ports = [("--port", self._exchange_port)]
+        ports += [(f"--{venue}-port", port) for venue, port in self._venue_ports.items()]
+        given = [word for option, port in ports for word in (option, str(port))]
+        return [sys.executable, "-m", "nexus_simvenue", "--journal", journal, *given]
 
     def _program(self, name: str, argv: list[str], env: Mapping[str, str] | None = None) -> Program:
         addresses = {}
@@ -140,10 +158,16 @@ class House:
                 "NEXUS__STORE__URL": self.addresses.store,
                 "NEXUS__BUS__URL": self.addresses.bus,
                 "NEXUS__EXCHANGE__URL": self.addresses.exchange,
+                **exchange_variables(self.addresses.venues),
                 "NEXUS__RUNTIME__TRACE_DIR": str(self.traces),
                 **self._market,
             }
         return Program(name, argv, self.home / "logs" / f"{name}.log", {**addresses, **(env or {})})
+
+
+def exchange_variables(venues: Mapping[Venue, str]) -> dict[str, str]:
+    """The settings that say where the exchange speaks each venue's own protocol."""
+    return {f"NEXUS__EXCHANGE__{venue.upper()}_URL": url for venue, url in venues.items()}
 
 
 async def _migrate(url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import ExitStack
 
 from nexus_common.runtime.errors import ConfigurationError, DependencyMissing
 
@@ -16,6 +17,15 @@ def free_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports nobody listens on right now."""
+    with ExitStack() as probing:
+        probes = [probing.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def require_free(port: int, program: str) -> None:

@@ -41,6 +41,7 @@ class GeneratedMarket(PlayedMarket):
         symbols: Sequence[Symbol] = SYMBOLS,
         start: datetime = START,
         minutes: int = TWO_DAYS,
+        venue: Venue = Venue.BINANCE,
     ) -> None:
         if minutes < 60:
             raise ConfigurationError(f"a generated market of {minutes} minutes is too short: give 60 or more")
@@ -51,9 +52,7 @@ class GeneratedMarket(PlayedMarket):
         first = to_millis(start) - WARMUP_MINUTES * 60_000
         super().__init__(
             (
-                Listing(
-                    symbol, Venue.BINANCE, f"generated from seed {seed}", bars_of(seed, symbol, swell, first)
-                )
+                Listing(symbol, venue, f"generated from seed {seed}", bars_of(seed, symbol, swell, first))
                 for symbol in symbols
             ),
             start,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from nexus_common.contracts.values import Symbol
+from nexus_common.contracts.values import Symbol, Venue
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_ingest.adapters.data_directory import (
     SPOT,
@@ -25,7 +25,8 @@ class RecordedMarket(PlayedMarket):
     """The bars of `symbols` opening from `start` up to, not including, `end`; those before warm up.
 
     Without a start or an end, the span that all symbols have in common. `venue` (a folder of `ohlcv/`, or
-    binance, bybit, alpaca) is asked first.
+    binance, bybit, alpaca) is asked first. `played_as` is the crypto venue that stands for all that crypto was
+    recorded at.
 
     Raises:
         ConfigurationError: the directory, a symbol, the span or a file cannot be used; says which and why.
@@ -38,6 +39,7 @@ class RecordedMarket(PlayedMarket):
         start: datetime | None = None,
         end: datetime | None = None,
         venue: str | None = None,
+        played_as: Venue | None = None,
     ) -> None:
         check_span(start, end)
         _check_symbols(symbols)
@@ -50,10 +52,13 @@ class RecordedMarket(PlayedMarket):
             if (path := funding_file(data.path, stretch.folder, symbol)).is_file()
         }
         super().__init__(
-            _listings(data, chosen),
+            _listings(data, chosen, played_as),
             start,
             end,
-            notes=_notes(data, chosen, [symbol for symbol in chosen if symbol not in funding], start),
+            notes=[
+                *_notes(data, chosen, [symbol for symbol in chosen if symbol not in funding], start),
+                *_moved(chosen, played_as),
+            ],
             funding=funding,
             macro=read_macro(data.path, start, end),
         )
@@ -67,9 +72,21 @@ def _check_symbols(symbols: Sequence[Symbol]) -> None:
         raise ConfigurationError(f"{', '.join(twice)} was given twice: name each symbol once")
 
 
-def _listings(data: DataDirectory, chosen: Mapping[Symbol, Stretch]) -> Iterator[Listing]:
+def _listings(
+    data: DataDirectory, chosen: Mapping[Symbol, Stretch], played_as: Venue | None
+) -> Iterator[Listing]:
     for symbol, stretch in chosen.items():
-        yield Listing(symbol, venue_of_folder(stretch.folder), stretch.source(data.path), stretch.read())
+        yield Listing(symbol, _venue(stretch, played_as), stretch.source(data.path), stretch.read())
+
+
+def _venue(stretch: Stretch, played_as: Venue | None) -> Venue:
+    recorded = venue_of_folder(stretch.folder)
+    return played_as if played_as is not None and recorded.is_crypto else recorded
+
+
+def _moved(chosen: Mapping[Symbol, Stretch], played_as: Venue | None) -> list[str]:
+    moved = [symbol for symbol, s in chosen.items() if _venue(s, played_as) is not venue_of_folder(s.folder)]
+    return [f"played as {played_as}'s, though recorded elsewhere: {', '.join(moved)}"] if moved else []
 
 
 def _common_span(

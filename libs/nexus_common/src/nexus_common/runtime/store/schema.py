@@ -132,6 +132,7 @@ positions_open = _read_model("positions_open")
 trades_closed = _read_model("trades_closed")
 orders = _read_model("orders")
 notices = _read_model("notices")
+ledger = _read_model("ledger")
 
 READ_MODELS = (
     sessions,
@@ -142,4 +143,5 @@ READ_MODELS = (
     trades_closed,
     orders,
     notices,
+    ledger,
 )

@@ -1,0 +1,92 @@
+"""The venues that are reached through their vendors' SDKs: a line each.
+
+A vendor's SDK is imported when the first account of its venue is traded; who trades on none pays for none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from nexus_common.contracts.values import AccountId, Venue
+from nexus_common.runtime.settings import NexusSettings
+from nexus_executor.credentials import Keys
+from nexus_executor.venues.access import Access, TurnClock
+from nexus_executor.venues.broker import Broker
+from nexus_executor.venues.facts import AccountFacts, StatementRow
+from nexus_market.exchange.wire import simulated_secret
+
+
+class NativeBroker(Broker, Protocol):
+    """A broker that can also tell what the venue says about the account itself."""
+
+    async def facts(self) -> AccountFacts:
+        """Permissions, modes, leverage and clock; to be asked after `open`. Raises VenueDown."""
+
+    async def statement(self, since: datetime) -> Sequence[StatementRow]:
+        """Every change of the wallet since then, oldest first, as the venue states it. Raises VenueDown."""
+
+
+def _binance(access: Access, clock: TurnClock) -> NativeBroker:
+    from nexus_executor.venues.binance import BinanceBroker
+
+    return BinanceBroker(access, clock)
+
+
+def _bybit(access: Access, clock: TurnClock) -> NativeBroker:
+    from nexus_executor.venues.bybit import BybitBroker
+
+    return BybitBroker(access, clock)
+
+
+def _alpaca(access: Access, clock: TurnClock) -> NativeBroker:
+    from nexus_executor.venues.alpaca import AlpacaBroker
+
+    return AlpacaBroker(access, clock)
+
+
+NATIVE: Final[Mapping[Venue, Callable[[Access, TurnClock], NativeBroker]]] = MappingProxyType(
+    {Venue.BINANCE: _binance, Venue.BYBIT: _bybit, Venue.ALPACA: _alpaca}
+)
+
+# Alpaca has two sides with keys of their own.
+_ALPACA: Final = MappingProxyType({True: "api.alpaca.markets", False: "paper-api.alpaca.markets"})
+
+
+def live_access(settings: NexusSettings, account: AccountId, venue: Venue, keys: Keys) -> Access:
+    """The way to an account at the venue itself."""
+    chosen = settings.venues.of(venue)
+    live = venue is not Venue.ALPACA or settings.venues.alpaca.live
+    rest, stream = chosen.rest_url, chosen.stream_url
+    if venue is Venue.ALPACA:
+        rest = rest or f"https://{_ALPACA[live]}"
+        stream = stream or f"wss://{_ALPACA[live]}"
+    return Access(
+        account=account,
+        key=keys.key,
+        secret=keys.secret,
+        rest_url=rest,
+        stream_url=stream,
+        live=live,
+        proxy=chosen.proxy,
+        timeout_seconds=chosen.timeout_seconds,
+        receive_window_seconds=chosen.receive_window_seconds,
+    )
+
+
+def simulated_access(settings: NexusSettings, account: AccountId, venue: Venue) -> Access:
+    """The way to a paper account at the simulated exchange, by the venue's own protocol."""
+    rest = settings.exchange.venue_url(venue)
+    parts = urlsplit(rest)
+    return Access(
+        account=account,
+        key=account,
+        secret=simulated_secret(account),
+        rest_url=rest,
+        stream_url=parts._replace(scheme="wss" if parts.scheme == "https" else "ws").geturl(),
+        timeout_seconds=settings.exchange.timeout_seconds,
+        receive_window_seconds=settings.venues.of(venue).receive_window_seconds,
+    )
