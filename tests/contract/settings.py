@@ -23,12 +23,11 @@ from nexus_executor.venues.access import Access, TurnClock
 from nexus_executor.venues.broker import Broker
 from nexus_executor.venues.paper import LocalGateway, PaperBroker, WireGateway
 from nexus_market.exchange import ExchangeSettings, Ohlcv
-from nexus_market.exchange.wire import encode_step
+from nexus_market.exchange.wire import encode_step, simulated_secret
 from nexus_simvenue.faults import Fault
 from nexus_simvenue.journal import RequestJournal
 from nexus_simvenue.server import Server, listen
 from nexus_simvenue.venues import Venues
-from nexus_simvenue.wire.dialect import simulated_secret
 
 # A Monday, in the stock market's hours.
 MONDAY: Final = datetime(2025, 6, 2, 15, 0, tzinfo=UTC)
@@ -64,6 +63,14 @@ class VenueHouse:
         client = ExchangeClient(self.url, timeout=timeout)
         self._clients.append(client)
         return client
+
+    def worked(self, account: str) -> int:
+        """How much has happened on an account: its venue's messages and orders."""
+        for venue in Venue:
+            found = self.venues.exchange(venue).accounts.get(account)
+            if found is not None:
+                return len(found.orders) + len(found.updates)
+        return 0
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         return self.server.work(method, params)

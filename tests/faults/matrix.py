@@ -1,0 +1,358 @@
+"""The fault matrix: every venue, kind of order, fault and variant, generated; nothing here runs anything.
+
+A cell is one trade of one fresh account in which one thing goes wrong, or two that belong together. Whether it
+did go wrong, the server says afterwards; what never fired is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from itertools import product
+from types import MappingProxyType
+from typing import Any, Final
+
+from contract.settings import ROWS, VenueRow
+from faults.trader import Point
+from nexus_common.contracts.values import Direction, Symbol
+from nexus_simvenue.faults import STREAM_FAULTS, Fault
+
+
+class Path(StrEnum):
+    """What the market does after half a minute of calm."""
+
+    FALL = "fall"
+    RISE = "rise"
+    LEAVE = "leave"  # nothing; the owner closes
+    AMBER = "amber"  # nothing; trails are tightened, later the owner closes
+
+
+class Weather(StrEnum):
+    """What is the same for all that trade in a market at the same time."""
+
+    FAIR = ""
+    THIN = "thin"  # a bar's volume fills 37 % of an order
+    CLOCK_BACK_1 = "clock -1 s"
+    CLOCK_AHEAD_1 = "clock +1 s"
+    CLOCK_BACK_600 = "clock -10 min"
+    CLOCK_AHEAD_600 = "clock +10 min"
+    CLOCK_BACK_3600 = "clock -1 h"
+    CLOCK_AHEAD_3600 = "clock +1 h"
+
+    @property
+    def offset(self) -> float:
+        """Seconds by which the venue's clock goes wrong for a while."""
+        return _OFFSETS.get(self, 0.0)
+
+
+_OFFSETS = {
+    Weather.CLOCK_BACK_1: -1.0,
+    Weather.CLOCK_AHEAD_1: 1.0,
+    Weather.CLOCK_BACK_600: -600.0,
+    Weather.CLOCK_AHEAD_600: 600.0,
+    Weather.CLOCK_BACK_3600: -3600.0,
+    Weather.CLOCK_AHEAD_3600: 3600.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something a person or the venue does to the account before turn `turn` of the play."""
+
+    turn: int
+    method: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """`fault` names the column of the table. `naked_seconds`: how long a position may stand without a stop."""
+
+    venue: str
+    target: str
+    fault: str
+    variant: str
+    path: Path
+    direction: Direction
+    symbol: Symbol
+    rules: tuple[Mapping[str, Any], ...] = ()
+    deeds: tuple[Deed, ...] = ()
+    point: Point | None = None
+    leg: str = "entry"
+    skip: int = 0
+    weather: Weather = Weather.FAIR
+    naked_seconds: float = 7.0
+
+    @property
+    def name(self) -> str:
+        side = "long" if self.direction is Direction.LONG else "short"
+        parts = (self.venue, self.target, self.fault, self.variant, side, self.symbol, self.path)
+        return "/".join(part for part in parts if part).replace(" ", "_")
+
+    @property
+    def row(self) -> VenueRow:
+        return ROWS[self.venue]
+
+
+# Price and quantity at which a position is split into its three legs everywhere.
+TERMS: Final[Mapping[Symbol, tuple[Decimal, Decimal]]] = MappingProxyType(
+    {
+        Symbol(symbol): (Decimal(price), Decimal(quantity))
+        for symbol, price, quantity in (
+            ("SOLUSDT", "100", "2"),
+            ("BTCUSDT", "60000", "0.04"),
+            ("1000SHIBUSDT", "0.025", "8000"),
+            ("NVDA", "100", "8"),
+            ("SPY", "500", "4"),
+        )
+    }
+)
+_SIDES: Final = (Direction.LONG, Direction.SHORT)
+_LIMIT_KIND: Final = {"method": "submit", "order_kind": "take_profit", "fault": "refuse", "code": "-2021"}
+
+# How each kind of order's request looks to the fault rules; `skip` passes over the entry for the exit.
+TARGETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "entry": {"method": "submit", "order_kind": "market"},
+        "stop": {"method": "submit", "order_kind": "stop"},
+        "take_profit": {"method": "submit", "order_kind": "take_profit"},
+        "trailing": {"method": "submit", "order_kind": "trailing_stop"},
+        "limit": {"method": "submit", "order_kind": "limit"},
+        "exit": {"method": "submit", "order_kind": "market", "skip": 1},
+        "cancel": {"method": "cancel"},
+        "amend": {"method": "amend"},
+    }
+)
+_PATHS: Final[Mapping[str, tuple[Path, ...]]] = MappingProxyType(
+    {
+        "entry": (Path.FALL, Path.LEAVE),
+        "exit": (Path.LEAVE,),
+        "cancel": (Path.AMBER, Path.RISE, Path.FALL),
+        "amend": (Path.RISE, Path.FALL),
+    }
+)
+QUERIES: Final = ("lookup", "open_orders", "positions", "account", "trades", "time", "leverage")
+
+UNKNOWN_503 = "Unknown error, please check your request or try again later."
+_REQUEST_FAULTS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
+    ("lost reply", {"fault": Fault.LOSE_REPLY}),
+    ("lost request", {"fault": Fault.LOSE_REQUEST}),
+    ("time-out, worked", {"fault": Fault.HANG, "seconds": 0.4}),
+    ("time-out, unworked", {"fault": Fault.HANG_UNWORKED, "seconds": 0.4}),
+    ("503 unknown", {"fault": Fault.STATUS, "status": 503, "body": UNKNOWN_503}),
+    ("503 unavailable", {"fault": Fault.STATUS_UNWORKED, "status": 503, "body": "Service Unavailable."}),
+    ("500", {"fault": Fault.STATUS, "status": 500, "body": ""}),
+    ("truncated", {"fault": Fault.TRUNCATE}),
+    ("garbage", {"fault": Fault.GARBAGE}),
+    ("late visibility", {"fault": Fault.LATE, "seconds": 12}),
+)
+_LIMITS: Final = (("429", 429), ("418", 418), ("403", 403))
+_STREAM_FAULTS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
+    ("duplicate events", {"fault": Fault.DUPLICATE, "count": 2}),
+    ("duplicate events", {"fault": Fault.DUPLICATE, "count": 5}),
+    ("shuffled events", {"fault": Fault.SHUFFLE, "count": 2}),
+    ("shuffled events", {"fault": Fault.SHUFFLE, "count": 4}),
+    ("malformed events", {"fault": Fault.MALFORMED}),
+    ("unknown events", {"fault": Fault.UNKNOWN_FRAME}),
+    ("dropped events", {"fault": Fault.DROP}),
+    ("stream cut", {"fault": Fault.CUT}),
+    ("silent stall", {"fault": Fault.STALL}),
+)
+_STREAM_KINDS: Final = ("accepted", "fill", "canceled", "triggered", "balance", "position")
+# Nothing but asking finds out that a stream says nothing or left something out; asked every minute.
+_ASKED_SECONDS: Final = 70.0
+_SILENT: Final = frozenset((Fault.DROP, Fault.STALL, Fault.SHUFFLE))
+
+
+# Pairs of a row and a fault for which there are cells and none can fire, with the reason.
+UNFIRED: Final[Mapping[tuple[str, str], str]] = MappingProxyType({})
+
+
+def cells(venues: tuple[str, ...]) -> list[Cell]:
+    """All cells of these rows, in a fixed order, each name once."""
+    made: dict[str, Cell] = {}
+    for venue in venues:
+        row = ROWS[venue]
+        for cell in (
+            *_requests(row),
+            *_queries(row),
+            *_refused_stops(row),
+            *_limits(row),
+            *_streams(row),
+            *_people(row),
+            *_weathers(row),
+            *_deaths(row),
+        ):
+            made[cell.name] = cell
+    return list(made.values())
+
+
+def _symbols(row: VenueRow, count: int = 3) -> tuple[Symbol, ...]:
+    others = (Symbol("BTCUSDT"),) if row.venue.is_crypto else ()
+    return (row.symbol, row.multiple, *others)[:count]
+
+
+def _fits(row: VenueRow, fault: Fault) -> bool:
+    return fault in row.can_fail
+
+
+def _rule(**fields: Any) -> Mapping[str, Any]:
+    return {key: str(value) if isinstance(value, Fault) else value for key, value in fields.items()}
+
+
+def _requests(row: VenueRow) -> Iterator[Cell]:
+    """One request, or its answer, goes wrong: once, or for the second such order, or twice in a row."""
+    for (target, shape), (name, fault) in product(TARGETS.items(), _REQUEST_FAULTS):
+        if not _fits(row, fault["fault"]):
+            continue
+        variants = [("", {})]
+        if target in ("take_profit", "limit"):
+            variants.append(("second", {"skip": 1}))
+        if target not in ("entry",):
+            variants.append(("twice", {"times": 2}))
+        for (variant, extra), direction, symbol in product(variants, _SIDES, _symbols(row)):
+            rule = _rule(**{**shape, **fault, **extra, "skip": extra.get("skip", shape.get("skip", 0))})
+            first = (_rule(**_LIMIT_KIND, times=2),) if target == "limit" else ()
+            for path in _PATHS.get(target, (Path.FALL,)):
+                yield Cell(row.name, target, name, variant, path, direction, symbol, (*first, rule))
+
+
+def _queries(row: VenueRow) -> Iterator[Cell]:
+    """A question is not answered, while the outcome of an order hangs on it."""
+    unknown = _rule(**TARGETS["entry"], fault=Fault.LOSE_REPLY)
+    for target, (name, fault), direction in product(QUERIES, _REQUEST_FAULTS, _SIDES):
+        if not _fits(row, fault["fault"]) or fault["fault"] is Fault.LATE:
+            continue
+        rule = _rule(method=target, **fault, times=2)
+        rules = (unknown, rule) if target == "lookup" else (rule,)
+        yield Cell(row.name, f"query {target}", name, "", Path.FALL, direction, row.symbol, rules)
+
+
+def _refused_stops(row: VenueRow) -> Iterator[Cell]:
+    """The stop is refused once (the other kind is taken), or always (the position must be left)."""
+    if not _fits(row, Fault.REFUSE):
+        return
+    for code, times, direction, symbol in product(row.codes, (1, 2, 9), _SIDES, _symbols(row, 2)):
+        rule = _rule(**TARGETS["stop"], fault=Fault.REFUSE, code=code, times=times)
+        name, variant = f"stop refused {code}", f"{times}x"
+        yield Cell(row.name, "stop", name, variant, Path.FALL, direction, symbol, (rule,))
+    for code, target, direction in product(row.codes, ("entry", "take_profit", "trailing", "exit"), _SIDES):
+        rule = _rule(**TARGETS[target], fault=Fault.REFUSE, code=code)
+        path = _PATHS.get(target, (Path.FALL,))[-1]
+        yield Cell(row.name, target, f"refused {code}", "", path, direction, row.symbol, (rule,))
+
+
+def _limits(row: VenueRow) -> Iterator[Cell]:
+    if not _fits(row, Fault.LIMIT):
+        return
+    targets = {**TARGETS, **{f"query {name}": {"method": name} for name in QUERIES}}
+    for (target, shape), (name, status), direction in product(targets.items(), _LIMITS, _SIDES):
+        rule = _rule(**shape, fault=Fault.LIMIT, status=status, seconds=2)
+        first = (_rule(**_LIMIT_KIND, times=2),) if target == "limit" else ()
+        for path in _PATHS.get(target, (Path.FALL,)):
+            yield Cell(row.name, target, name, "", path, direction, row.symbol, (*first, rule))
+
+
+def _streams(row: VenueRow) -> Iterator[Cell]:
+    for (name, fault), kind, skip, direction, path in product(
+        _STREAM_FAULTS, _STREAM_KINDS, (0, 1, 2), _SIDES, (Path.FALL, Path.LEAVE)
+    ):
+        if not _fits(row, fault["fault"]):
+            continue
+        rule = _rule(method="stream", order_kind=kind, **fault, skip=skip)
+        variant = f"{kind} {skip + 1}" + (f" x{fault['count']}" if "count" in fault else "")
+        symbol = _symbols(row)[skip % 2]
+        naked = _ASKED_SECONDS if fault["fault"] in _SILENT else 7.0
+        yield Cell(row.name, "stream", name, variant, path, direction, symbol, (rule,), naked_seconds=naked)
+    assert STREAM_FAULTS.issuperset(fault["fault"] for _, fault in _STREAM_FAULTS)
+
+
+def _people(row: VenueRow) -> Iterator[Cell]:
+    """What owners do past us, and what venues do to accounts."""
+    deeds: list[tuple[str, str, Mapping[str, Any], float]] = [
+        ("manual close", "hand", {"share": "-1"}, 7.0),
+        ("manual reduce", "hand", {"share": "-0.5"}, _ASKED_SECONDS),
+        ("manual add", "hand", {"share": "0.5"}, _ASKED_SECONDS),
+        ("stop vanished", "vanish", {}, _ASKED_SECONDS),
+    ]
+    if row.venue.is_crypto:
+        deeds += [
+            ("liquidation", "take_over", {"reason": "liquidation"}, 7.0),
+            ("ADL", "take_over", {"reason": "adl"}, 7.0),
+        ]
+    if row.is_native and row.venue.is_crypto:
+        deeds.append(("hedge mode", "flag", {"name": "hedge_mode", "value": True}, 7.0))
+    if row.is_native:
+        deeds.append(("key revoked", "flag", {"name": "revoked", "value": True}, 7.0))
+    for (name, method, fields, naked), turn, direction, symbol, path in product(
+        deeds, (3, 5, 9, 14), _SIDES, _symbols(row, 2), (Path.FALL, Path.LEAVE)
+    ):
+        after: tuple[Deed, ...] = ()
+        if method == "flag":
+            after = (Deed(turn + 3, "flag", {**fields, "value": False}),)
+        deed = Deed(turn, method, fields)
+        yield Cell(
+            row.name,
+            "position",
+            name,
+            f"turn {turn}",
+            path,
+            direction,
+            symbol,
+            deeds=(deed, *after),
+            naked_seconds=naked,
+        )
+
+
+def _weathers(row: VenueRow) -> Iterator[Cell]:
+    for weather, direction, symbol, path in product(Weather, _SIDES, _symbols(row), Path):
+        if weather is Weather.FAIR or (weather.offset and not row.is_native):
+            continue
+        name = "partial fills" if weather is Weather.THIN else weather.value
+        yield Cell(row.name, "all", name, "", path, direction, symbol, weather=weather, naked_seconds=12.0)
+
+
+_DEATHS: Final[tuple[tuple[Point, str, Path], ...]] = (
+    *((point, "entry", Path.FALL) for point in Point if not point.name.startswith("STOP")),
+    *((point, "stop", Path.FALL) for point in (Point.BEFORE_INTENT, Point.ANSWERED, Point.HEARD)),
+    *((point, "stop", Path.FALL) for point in (Point.FILLED,)),
+    *((point, "stop", Path.FALL) for point in (Point.STOP_STARTED, Point.STOP_SENT, Point.STOP_ACCEPTED)),
+    *(
+        (point, leg, path)
+        for leg, path in (
+            ("first_target", Path.RISE),
+            ("trail", Path.RISE),
+            ("exit", Path.LEAVE),
+        )
+        for point in (
+            *(Point.BEFORE_INTENT, Point.STARTED, Point.SENT, Point.ANSWERED),
+            *(Point.OUTCOME, Point.HEARD, Point.FILLED),
+        )
+    ),
+)
+
+
+def _deaths(row: VenueRow) -> Iterator[Cell]:
+    """The executor is killed at each point, alone and with an answer lost just before."""
+    lost = {"": (), "and lost reply": (_rule(**TARGETS["entry"], fault=Fault.LOSE_REPLY),)}
+    for (point, leg, path), direction, symbol, (variant, rules) in product(
+        _DEATHS, _SIDES, _symbols(row), lost.items()
+    ):
+        if rules and (leg != "entry" or not _fits(row, Fault.LOSE_REPLY)):
+            continue
+        mirrored = {Path.FALL: Path.RISE, Path.RISE: Path.FALL}.get(path, path)
+        way = path if direction is Direction.LONG else mirrored
+        yield Cell(
+            row.name,
+            leg,
+            f"kill {point.value}",
+            variant,
+            way,
+            direction,
+            symbol,
+            rules,
+            point=point,
+            leg=leg,
+        )

@@ -1,0 +1,343 @@
+"""Plays cells: a market for all that go the same way, an executor and an account for each, turn by turn.
+
+Venue time is handed in, waits are shortened by one factor (five seconds of waiting for an answer are 0.15),
+and cells wait at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import groupby
+from multiprocessing import get_context
+from pathlib import Path as Folder
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+from uuid import UUID
+
+from contract.settings import VenueHouse, flat
+from faults.judge import HAND, Finding, Told, judge
+from faults.matrix import TERMS, Cell, Path, Weather, cells
+from faults.trader import OWNER, Crash, Trader
+from nexus_common.contracts.guard import AmberRaised, FallEvidence, FallMeasure
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.order import OrderKind
+from nexus_common.contracts.risk import EntryApproved
+from nexus_common.contracts.session import CloseRequested
+from nexus_common.contracts.signal import ExitPlan
+from nexus_common.contracts.trade import TradeAbandoned, TradeAdmitted, TradeClosed
+from nexus_common.contracts.values import AccountId, Origin, Symbol, Timeframe, Venue
+from nexus_market.exchange import ExchangeSettings, Ohlcv
+from nexus_market.instruments import by_symbol, floor_quantity, round_price
+
+WAIT_SECONDS: Final = 0.15  # stands for five
+BATCH: Final = 16
+ENTRY_TURN: Final = 1
+MOVE_TURN: Final = 18
+SKEW_TURNS: Final = (4, 15)
+_LEVELS: Final = {
+    Path.FALL: ("0.985", "0.978", "0.965", "0.978", "0.978"),
+    Path.RISE: ("1.015", "1.022", "1.035", "1.022", "1.022"),
+}
+_SECONDS: Final = (60, *(1,) * 11, *(5,) * 6, *(5,) * 12, *(60,) * 3)
+CALM: Final = ExchangeSettings(slippage_bps=Decimal(0), slippage_ticks=0, volume_share=Decimal("0.1"))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a cell. `fired`: its fault was seen to happen."""
+
+    cell: Cell
+    fired: bool
+    finding: Finding
+
+    @property
+    def passed(self) -> bool:
+        return not self.finding.problems
+
+
+@dataclass(slots=True)
+class _Part:
+    """A cell on stage."""
+
+    cell: Cell
+    trader: Trader
+    crash: Crash
+    done: int = 0
+    problems: list[str] = field(default_factory=list)
+    is_over: bool = False
+
+
+def batches(wanted: Iterable[Cell]) -> Iterator[list[Cell]]:
+    """Cells that can share a market, a handful at a time."""
+
+    for _, group in groupby(sorted(wanted, key=_alike), key=_alike):
+        alike = list(group)
+        for start in range(0, len(alike), BATCH):
+            yield alike[start : start + BATCH]
+
+
+def play(wanted: Iterable[Cell]) -> list[Outcome]:
+    """Play all of them, one market after another."""
+    outcomes: list[Outcome] = []
+    logging.disable(logging.ERROR)
+    try:
+        for batch in batches(wanted):
+            with TemporaryDirectory() as folder:
+                outcomes += asyncio.run(Play(batch, VenueHouse(Folder(folder), CALM)).run())
+    finally:
+        logging.disable(logging.NOTSET)
+    return outcomes
+
+
+def play_named(venue: str, names: Sequence[str]) -> list[tuple[str, bool, Finding]]:
+    """Play cells of a row by name; what another process can be asked for."""
+    known = {cell.name: cell for cell in cells((venue,))}
+    return [(o.cell.name, o.fired, o.finding) for o in play([known[name] for name in names])]
+
+
+def play_all(wanted: Sequence[Cell], workers: int = 2, page: int = 8 * BATCH) -> list[Outcome]:
+    """Play cells in several processes; the outcomes in the order of the cells."""
+    known = {cell.name: cell for cell in wanted}
+    found: dict[str, Outcome] = {}
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        pages = []
+        for venue, group in groupby(sorted(wanted, key=_alike), key=lambda cell: cell.venue):
+            names = [cell.name for cell in group]
+            pages += [
+                pool.submit(play_named, venue, names[start : start + page])
+                for start in range(0, len(names), page)
+            ]
+        for asked in as_completed(pages):
+            for name, fired, finding in asked.result():
+                found[name] = Outcome(known[name], fired, finding)
+    return [found[cell.name] for cell in wanted]
+
+
+def _alike(cell: Cell) -> tuple[str, str, str]:
+    return cell.venue, cell.path.value, cell.weather.value
+
+
+class Play:
+    """One market with the cells that share it."""
+
+    def __init__(self, cells: Sequence[Cell], house: VenueHouse) -> None:
+        self._house = house
+        self._cells = cells
+        self._path, self._weather = cells[0].path, cells[0].weather
+        self._row = cells[0].row
+        self._skewed = False
+        listed = by_symbol(house.venues.exchange(self._row.venue).instruments)
+        self._symbols = {s: listed[s] for s in TERMS if s in listed}
+
+    async def run(self) -> list[Outcome]:
+        await self._house.start()
+        try:
+            self._tick(_SECONDS[0], 0)
+            parts = [await self._enter(number, cell) for number, cell in enumerate(self._cells)]
+            self._house.faults(*self._rules(parts))
+            for turn, seconds in enumerate(_SECONDS):
+                if turn:
+                    self._skew(turn)
+                    bars = self._tick(seconds, turn)
+                else:
+                    bars = self._bars(0)
+                await asyncio.gather(*(self._turn(part, turn, bars) for part in parts if not part.is_over))
+                if turn > MOVE_TURN + len(_LEVELS[Path.FALL]):
+                    for part in parts:
+                        part.is_over = part.is_over or await self._at_rest(part)
+                    if all(part.is_over for part in parts):
+                        break
+            return await self._judged(parts)
+        finally:
+            await self._house.stop()
+
+    # -- the market ---------------------------------------------------------------------------------
+
+    def _level(self, turn: int) -> Decimal:
+        levels = _LEVELS.get(self._path)
+        if levels is None or turn < MOVE_TURN:
+            return Decimal(1)
+        return Decimal(levels[min(turn - MOVE_TURN, len(levels) - 1)])
+
+    def _bars(self, turn: int) -> dict[Symbol, Ohlcv]:
+        bars = {}
+        for symbol, instrument in self._symbols.items():
+            price, quantity = TERMS[symbol]
+            opened = round_price(price * self._level(turn - 1), instrument)
+            closed = round_price(price * self._level(turn), instrument)
+            volume = quantity * (Decimal("3.7") if self._weather is Weather.THIN else 1000)
+            bars[symbol] = Ohlcv(opened, max(opened, closed), min(opened, closed), closed, volume)
+        return bars
+
+    def _tick(self, seconds: int, turn: int) -> dict[Symbol, Ohlcv]:
+        bars = self._bars(turn)
+        opening = {symbol: flat(bar.close, str(bar.volume)) for symbol, bar in bars.items()}
+        self._house.step(self._row.venue, bars, opening, seconds)
+        return bars
+
+    def _skew(self, turn: int) -> None:
+        if self._weather.offset and turn in SKEW_TURNS:
+            offset = self._weather.offset if turn == SKEW_TURNS[0] else 0.0
+            self._house.ask("set_clock", offset_seconds=offset)
+            self._skewed = True
+
+    # -- cells --------------------------------------------------------------------------------------
+
+    async def _enter(self, number: int, cell: Cell) -> _Part:
+        account = AccountId(f"owner{number}.{cell.row.venue}.paper")
+        cell.row.open_account(self._house, account)
+        crash = Crash(cell.point, cell.leg, cell.skip)
+        trader = Trader(cell.row, self._house, account, crash, WAIT_SECONDS)
+        await trader.start(self._house.at)
+        return _Part(cell, trader, crash)
+
+    def _rules(self, parts: Sequence[_Part]) -> list[dict[str, Any]]:
+        return [
+            {**rule, "account": part.trader.account, "label": f"{number}/{part.trader.account}"}
+            for part in parts
+            for number, rule in enumerate(part.cell.rules)
+        ]
+
+    async def _turn(self, part: _Part, turn: int, bars: dict[Symbol, Ohlcv]) -> None:
+        for deed in part.cell.deeds:
+            if deed.turn == turn:
+                part.done += self._do(part, deed.method, dict(deed.fields))
+        symbol = part.cell.symbol
+        try:
+            await part.trader.turn(self._house.at, {symbol: bars[symbol]}, self._requests(part, turn))
+        except Exception as error:
+            part.problems.append(f"the executor ended at turn {turn}: {type(error).__name__}: {error}")
+            part.is_over = True
+
+    def _requests(self, part: _Part, turn: int) -> list[tuple[str, Event]]:
+        trader, path = part.trader, part.cell.path
+        if turn == ENTRY_TURN:
+            return [(f"risk-{trader.account}", self._verdict(part.cell))]
+        if turn == MOVE_TURN and path is Path.AMBER:
+            return [("guard-crypto", self._amber())]
+        if turn == MOVE_TURN + (3 if path is Path.AMBER else 0) and path in (Path.LEAVE, Path.AMBER):
+            return [(f"session-{OWNER}", CloseRequested(user=OWNER, account=trader.account))]
+        return []
+
+    def _verdict(self, cell: Cell) -> EntryApproved:
+        price, quantity = TERMS[cell.symbol]
+        instrument = self._symbols[cell.symbol]
+        distance = round_price(price / 100, instrument)
+        return EntryApproved(
+            request_id=UUID(int=1),
+            origin=Origin.SIGNAL,
+            venue=cell.row.venue,
+            symbol=cell.symbol,
+            direction=cell.direction,
+            strategy="trend",
+            timeframe=Timeframe.M15,
+            quantity=quantity,
+            leverage=2 if cell.row.venue is Venue.ALPACA else 5,
+            margin=quantity * price / 5,
+            notional=quantity * price,
+            price=price,
+            stop=price - cell.direction.sign * distance,
+            plan=ExitPlan(
+                stop_distance=distance,
+                target_distance=distance * 2,
+                trail_distance=distance,
+                trail_after_r=Decimal(1),
+                time_stop_bars=96,
+            ),
+            atr=round_price(price / 125, instrument),
+            risk=quantity * distance,
+            equity=Decimal(10_000),
+            confidence=Decimal("0.8"),
+            checks=(),
+            valid_until=self._house.at.replace(hour=23),
+        )
+
+    def _amber(self) -> AmberRaised:
+        evidence = FallEvidence(
+            measure=FallMeasure.CANDLE_OPEN,
+            reference_price=Decimal(100),
+            reference_at=self._house.at,
+            price=Decimal(98),
+            price_at=self._house.at,
+            fall_percent=Decimal(2),
+            confirmed_by="bybit",
+        )
+        symbol = Symbol("BTCUSDT")
+        until = self._house.at.replace(hour=23)
+        return AmberRaised(venue=Venue.BINANCE, symbol=symbol, evidence=evidence, longs_blocked_until=until)
+
+    def _do(self, part: _Part, method: str, fields: dict[str, Any]) -> bool:
+        """Do to the account what people and venues do; whether it had an effect."""
+        account, symbol = part.trader.account, part.cell.symbol
+        exchange = self._house.venues.exchange(self._row.venue)
+        if method == "flag":
+            self._house.ask("flag", account=account, **fields)
+            return True
+        if method == "take_over":
+            return bool(self._house.ask("take_over", account=account, symbol=symbol, **fields)["done"])
+        if method == "vanish":
+            stops = [o for o in exchange.open_orders(account) if o.kind is OrderKind.STOP]
+            return any(
+                self._house.ask("vanish", account=account, client_order_id=o.ticket.client_order_id)["done"]
+                for o in stops[:1]
+            )
+        held = exchange.account(account).held(symbol)
+        quantity = floor_quantity(abs(held * Decimal(fields["share"])), self._symbols[symbol])
+        if not quantity:
+            return False
+        buys = (held > 0) == (Decimal(fields["share"]) > 0)
+        order = {
+            "client_order_id": f"{HAND}{part.done}",
+            "symbol": symbol,
+            "side": "buy" if buys else "sell",
+            "kind": "market",
+            "quantity": str(quantity),
+            "reduce_only": Decimal(fields["share"]) < 0,
+        }
+        return "accepted" in self._house.ask("by_hand", account=account, order=order)
+
+    async def _at_rest(self, part: _Part) -> bool:
+        """Nothing is held, nothing stands, and the executor knows it."""
+        exchange = self._house.venues.exchange(self._row.venue)
+        account = part.trader.account
+        if exchange.positions(account) or exchange.open_orders(account):
+            return False
+        counts = Counter(type(recorded.event) for recorded in await part.trader.events())
+        ended = counts[TradeClosed] + counts[TradeAbandoned]
+        quiet = await part.trader.reactor.quiet(self._house.at, part.trader.desk)
+        return ended >= counts[TradeAdmitted] and quiet is not None
+
+    # -- the verdict --------------------------------------------------------------------------------
+
+    async def _judged(self, parts: Sequence[_Part]) -> list[Outcome]:
+        proofs = self._house.proofs()
+        fired = {fired["label"] for fired in self._house.fired()}
+        outcomes = []
+        for part in parts:
+            account = part.trader.account
+            records = [record for record in proofs["records"] if record["account"] == account]
+            by_hand = any(deed.method == "hand" for deed in part.cell.deeds)
+            told = Told(await part.trader.events(), part.trader.turns, by_hand)
+            finding = judge(records, told, part.cell.naked_seconds)
+            finding.problems[:0] = part.problems
+            outcomes.append(Outcome(part.cell, self._has_fired(part, fired, records), finding))
+            await part.trader.stop()
+        return outcomes
+
+    def _has_fired(self, part: _Part, fired: set[str], records: Sequence[dict[str, Any]]) -> bool:
+        cell = part.cell
+        rules = all(f"{number}/{part.trader.account}" in fired for number in range(len(cell.rules)))
+        partly = sum(1 for record in records if record["kind"] == "fill" and not record["complete"])
+        return (
+            rules
+            and part.done == len(cell.deeds)
+            and (cell.point is None or part.crash.happened)
+            and (cell.weather is not Weather.THIN or partly > 0)
+            and (not cell.weather.offset or self._skewed)
+        )

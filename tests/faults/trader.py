@@ -1,0 +1,321 @@
+"""One executor with one account at a venue, in this process, that can die at a named point and starts anew.
+
+Its store stays; its objects are dropped and its connections closed, as a killed process leaves them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from contract.settings import Connection, VenueHouse, VenueRow
+from nexus_common.contracts.envelope import GENESIS, Envelope, Recorded
+from nexus_common.contracts.instrument import InstrumentsListed
+from nexus_common.contracts.market import Candle, CandlesClosed
+from nexus_common.contracts.message import Event
+from nexus_common.contracts.order import OrderFilled, OrderIntentRecorded, SubmitAccepted, SubmitStarted
+from nexus_common.contracts.session import AccountSpec, SessionOpened
+from nexus_common.contracts.values import AccountId, Mode, Profile, Service, Timeframe, UserId
+from nexus_common.runtime.desk import WorkDesk
+from nexus_common.runtime.ports import Batch, StreamAppend
+from nexus_common.runtime.recall import recall
+from nexus_common.runtime.ring import Token
+from nexus_common.runtime.seat import Seat
+from nexus_common.runtime.store.memory import MemoryStore
+from nexus_executor.handlers import ExecutorReactor
+from nexus_executor.venues.access import TurnClock
+from nexus_executor.venues.broker import Broker, UpdateKind
+from nexus_market.exchange import Ohlcv
+from nexus_market.instruments import by_symbol
+
+OWNER: Final = UserId("owner")
+OWN: Final = ("account", "order", "trade")
+ANSWER_SECONDS: Final = 0.3
+
+
+class Point(StrEnum):
+    """Where a process can die on an order's way; the fourteen arrows of the order path."""
+
+    RESERVED = "1 risk reserved"  # the verdict is recorded, nobody is there to hear it
+    BEFORE_INTENT = "2 intent about to be committed"
+    PUBLISHED = "3 verdict published, turn not begun"
+    RECEIVED = "4 turn begun, nothing done"
+    STARTED = "5 submit started committed"
+    SENT = "6 bytes sent, no answer read"
+    ANSWERED = "7 answer read"
+    OUTCOME = "8 outcome committed"
+    HEARD = "9 fill received"
+    FILLED = "10 fill committed"
+    STOP_STARTED = "11 stop's intent committed"
+    STOP_SENT = "12 stop sent, no answer read"
+    STOP_ACCEPTED = "13 stop confirmed and committed"
+    ACKED = "14 turn done, not passed on"
+
+
+class Killed(BaseException):
+    """The process is gone; nothing may catch this."""
+
+
+@dataclass(slots=True)
+class Crash:
+    """Dies once, at a point on the way of an order of a leg (`entry`, `stop`, …), at the `skip`th time."""
+
+    point: Point | None = None
+    leg: str = "entry"
+    skip: int = 0
+    happened: bool = False
+    now: str = ""  # "entry" during the turn in which the verdict is heard
+
+    def reach(self, point: Point, leg: str) -> None:
+        if self.happened or point is not self.point or leg != self.leg:
+            return
+        if self.skip:
+            self.skip -= 1
+            return
+        self.happened = True
+        raise Killed
+
+    def awaits(self, point: Point, leg: str) -> bool:
+        return not self.happened and point is self.point and leg == self.leg and not self.skip
+
+
+class MortalBroker:
+    """Dies before a request leaves, while it is under way, and when its answer is there."""
+
+    def __init__(self, inner: Broker, crash: Crash, legs: dict[str, str], worked: Callable[[], int]) -> None:
+        self.inner = inner
+        self._crash = crash
+        self._legs = legs
+        self._worked = worked
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+        return self._mortal(name, found) if inspect.iscoroutinefunction(found) else found
+
+    def _mortal(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        async def mortal(*args: Any, **kwargs: Any) -> Any:
+            if name == "submit":
+                return await self._submit(call, *args, **kwargs)
+            if name == "updates":
+                self._crash.reach(Point.RECEIVED, self._crash.now)
+            answer = await call(*args, **kwargs)
+            if name == "updates":
+                for update in answer:
+                    if update.kind is UpdateKind.FILL:
+                        leg = self._legs.get(update.client_order_id or "", str(update.attached or ""))
+                        self._crash.reach(Point.HEARD, leg)
+            return answer
+
+        return mortal
+
+    async def _submit(self, call: Callable[..., Any], order: Any, *args: Any, **kwargs: Any) -> Any:
+        leg = self._legs.get(order.client_order_id, "")
+        for point in (Point.SENT, Point.STOP_SENT):
+            if self._crash.awaits(point, leg):
+                await self._die_on_the_way(call(order, *args, **kwargs))
+                self._crash.reach(point, leg)
+        answer = await call(order, *args, **kwargs)
+        self._crash.reach(Point.ANSWERED, leg)
+        return answer
+
+    async def _die_on_the_way(self, request: Any) -> None:
+        """Let the request reach the venue and go before its answer is read."""
+        before = self._worked()
+        sending = asyncio.ensure_future(request)
+        for _ in range(int(ANSWER_SECONDS / 0.001)):
+            if self._worked() > before or sending.done():
+                break
+            await asyncio.sleep(0.001)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+class MortalStore:
+    """Dies before and after a commit that matters."""
+
+    def __init__(self, inner: MemoryStore, crash: Crash, legs: dict[str, str]) -> None:
+        self._inner = inner
+        self._crash = crash
+        self._legs = legs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def append(self, batch: Batch) -> Any:
+        events = [envelope.event for append in batch.appends for envelope in append.envelopes]
+        for event in events:
+            if isinstance(event, OrderIntentRecorded):
+                self._legs[event.client_order_id] = event.leg.value
+        for leg in self._of(events, SubmitStarted):
+            self._crash.reach(Point.BEFORE_INTENT, leg)
+        answer = await self._inner.append(batch)
+        for leg in self._of(events, SubmitStarted):
+            self._crash.reach(Point.STARTED, leg)
+            self._crash.reach(Point.STOP_STARTED, leg)
+        for leg in self._of(events, SubmitAccepted):
+            self._crash.reach(Point.OUTCOME, leg)
+            self._crash.reach(Point.STOP_ACCEPTED, leg)
+        for leg in self._of(events, OrderFilled):
+            self._crash.reach(Point.FILLED, leg)
+        return answer
+
+    def _of(self, events: Sequence[Event], kind: type[Any]) -> list[str]:
+        found = [event for event in events if isinstance(event, kind)]
+        return [self._legs.get(event.client_order_id, "") for event in found]
+
+
+class Trader:
+    """The executor of one account; `turn` hears what others recorded and takes one turn."""
+
+    def __init__(
+        self,
+        row: VenueRow,
+        house: VenueHouse,
+        account: AccountId,
+        crash: Crash,
+        timeout: float,
+        mode: Mode = Mode.PILOT,
+    ) -> None:
+        self.row, self.house, self.account, self.crash = row, house, account, crash
+        self.store = MemoryStore(lazy=True)
+        self.legs: dict[str, str] = {}
+        self.deaths = 0
+        self.turns: list[tuple[datetime, int]] = []  # when each turn was, and how long the store was then
+        self.clock = TurnClock()
+        self.restart_seconds = 0.0
+        self._timeout = timeout
+        self._mode = mode
+        self._brokers: list[Broker] = []
+        self._marks: list[tuple[int, str]] = []
+
+    # -- the process --------------------------------------------------------------------------------
+
+    async def start(self, at: datetime) -> None:
+        listed = by_symbol(self.house.venues.exchange(self.row.venue).instruments)
+        await self.tell(
+            f"instrument-{self.row.venue}",
+            at,
+            InstrumentsListed(venue=self.row.venue, instruments=tuple(listed.values())),
+        )
+        spec = AccountSpec(
+            account=self.account,
+            venue=self.row.venue,
+            paper=True,
+            currency=self.row.currency,
+            balance=Decimal(10_000),
+        )
+        opened = SessionOpened(
+            user=OWNER, mode=self._mode, profile=Profile.RONIN, strategy="auto", accounts=(spec,)
+        )
+        await self.tell(f"session-{OWNER}", at, opened)
+        await self._boot()
+
+    async def _boot(self) -> None:
+        store: Any = MortalStore(self.store, self.crash, self.legs)
+        self.clock = TurnClock()
+        self.reactor = ExecutorReactor(self._broker, clock=self.clock)
+        self.desk = WorkDesk(
+            store, Service.EXECUTOR.value, self.reactor.observe, await self.store.inbox("executor")
+        )
+        observed = await recall(self.reactor, store)
+        self.seat = Seat(self.reactor, self.desk, store, OWN, observed)
+        await self.reactor.resume(self.desk)
+        await self.desk.commit()
+
+    def _broker(self, spec: AccountSpec) -> Any:
+        connection = Connection(self.house, spec.account, self.clock, 1 + self.deaths, self._timeout)
+        made = self.row.make(connection)
+        self._brokers.append(made)
+        return MortalBroker(made, self.crash, self.legs, lambda: self.house.worked(spec.account))
+
+    async def restart(self) -> None:
+        """Die, and be started again."""
+        while True:
+            self.deaths += 1
+            await self.stop()
+            try:
+                await self._boot()
+                return
+            except Killed:
+                continue
+
+    async def stop(self) -> None:
+        brokers, self._brokers = self._brokers, []
+        for broker in brokers:
+            await broker.close()
+
+    # -- a turn -------------------------------------------------------------------------------------
+
+    async def turn(
+        self, at: datetime, bars: dict[Any, Ohlcv], requests: Sequence[tuple[str, Event]] = ()
+    ) -> None:
+        """One market instant for this executor."""
+        self._marks = []
+        candles = tuple(Candle(symbol, Timeframe.M1, *bar) for symbol, bar in bars.items())
+        closed = CandlesClosed(venue=self.row.venue, partition=0, at=at, candles=candles)
+        await self.tell(f"market-{self.row.venue}.0", at, closed)
+        position = self._marks[0][0]
+        for stream, event in requests:
+            account = self.account if stream.startswith("risk-") else None
+            await self.tell(stream, at, event, account=account)
+        token = replace(Token.first(at, position, 0, tuple(self._marks)), slot=4)
+        while True:
+            try:
+                await self._take(token, bool(requests))
+                break
+            except Killed:
+                await self.restart()
+        self.turns.append((at, await self.store.head()))
+
+    async def _take(self, token: Token, asked: bool) -> None:
+        if asked:
+            self.crash.reach(Point.RESERVED, "entry")
+            for recorded in await self.store.read_positions([mark for mark, _ in token.produced]):
+                self.seat.hear(recorded)
+            self.crash.reach(Point.PUBLISHED, "entry")
+        self.crash.now = "entry" if asked else ""
+        await self.seat.take(token)
+        if asked:
+            self.crash.reach(Point.ACKED, "entry")
+
+    async def tell(
+        self, stream: str, at: datetime, *events: Event, account: AccountId | None = None
+    ) -> list[UUID]:
+        """Another service records events; returns their ids."""
+        known = await self.store.read_stream(stream)
+        version = len(known)
+        names = [f"{self.account}/{stream}/{version + n}" for n in range(len(events))]
+        ids = [uuid5(UUID(int=7), name) for name in names]
+        envelopes = tuple(
+            Envelope(event, each, stream, version + n + 1, each, each, account, at)
+            for n, (event, each) in enumerate(zip(events, ids, strict=True))
+        )
+        append = StreamAppend(stream, version, GENESIS, envelopes)
+        recorded = await self.store.append(Batch("others", (append,)))
+        assert isinstance(recorded, Sequence)
+        self._marks.extend((r.global_position, r.envelope.category) for r in recorded)
+        return ids
+
+    # -- what came of it ----------------------------------------------------------------------------
+
+    async def events(self) -> list[Recorded[Event]]:
+        found: list[Recorded[Event]] = []
+        while page := await self.store.read_categories(
+            list(OWN), found[-1].global_position if found else 0, limit=10_000
+        ):
+            found.extend(page)
+        return found
+
+    def turn_of(self, position: int) -> datetime:
+        """When what stands at this position of the store was recorded, in venue time."""
+        return next(at for at, head in self.turns if position <= head)
+
+    def seconds_between(self, first: int, second: int) -> float:
+        return (self.turn_of(second) - self.turn_of(first)) / timedelta(seconds=1)
