@@ -8,6 +8,13 @@ from typing import Final
 
 from nexus_common.contracts.values import Venue
 from nexus_market.exchange import Exchange
+from nexus_simvenue.alpaca import AlpacaDialect
+from nexus_simvenue.bybit import BybitDialect
 from nexus_simvenue.wire.dialect import Dialect, Visibility
 
-DIALECTS: Final[Mapping[Venue, Callable[[Exchange, Visibility], Dialect]]] = MappingProxyType({})
+DIALECTS: Final[Mapping[Venue, Callable[[Exchange, Visibility], Dialect]]] = MappingProxyType(
+    {
+        Venue.ALPACA: AlpacaDialect,
+        Venue.BYBIT: BybitDialect,
+    }
+)

@@ -1,0 +1,69 @@
+"""When the US stock market is open: sessions with holidays and early closes (NYSE's calendar)."""
+
+from __future__ import annotations
+
+import warnings
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+NEW_YORK: Final = ZoneInfo("America/New_York")
+_FIRST, _LAST = "2006-01-01", "2030-12-31"
+
+
+class Session(NamedTuple):
+    """Regular trading hours of one day, in UTC."""
+
+    day: date
+    opens: datetime
+    closes: datetime
+
+
+class Sessions:
+    """All sessions, oldest first. A moment is in a session from its open up to, not including, its close."""
+
+    def __init__(self, sessions: Sequence[Session]) -> None:
+        self._sessions = sessions
+        self._closes = [session.closes for session in sessions]
+        self._days = [session.day for session in sessions]
+
+    def current_or_next(self, at: datetime) -> Session:
+        """The session that is on at this moment, else the one that comes; raises LookupError behind the last."""
+        index = bisect_right(self._closes, at)
+        if index == len(self._sessions):
+            raise LookupError(f"no session is known behind {_LAST}; asked for {at.isoformat()}")
+        return self._sessions[index]
+
+    def is_open(self, at: datetime) -> bool:
+        return self.current_or_next(at).opens <= at
+
+    def next_open(self, at: datetime) -> datetime:
+        session = self.current_or_next(at)
+        return session.opens if at < session.opens else self.current_or_next(session.closes).opens
+
+    def between(self, first: date, last: date) -> Sequence[Session]:
+        """Sessions of the days from `first` to `last`, both included."""
+        return self._sessions[bisect_left(self._days, first) : bisect_right(self._days, last)]
+
+
+@lru_cache(maxsize=1)
+def us_sessions() -> Sessions:
+    """NYSE's sessions of the years that the calendar covers; made once, in about a second."""
+    with warnings.catch_warnings():
+        # The calendar's library still uses what pandas has announced to change.
+        warnings.simplefilter("ignore")
+        import exchange_calendars
+
+        schedule = exchange_calendars.get_calendar("XNYS", start=_FIRST, end=_LAST).schedule
+        rows = zip(schedule.index, schedule["open"], schedule["close"], strict=True)
+        return Sessions(
+            [
+                Session(
+                    day.date(), opens.to_pydatetime().astimezone(UTC), closes.to_pydatetime().astimezone(UTC)
+                )
+                for day, opens, closes in rows
+            ]
+        )
