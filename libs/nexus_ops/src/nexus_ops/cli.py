@@ -10,7 +10,7 @@ import sys
 import typer
 
 from nexus_common.runtime.errors import ConfigurationError, DependencyMissing, NexusError
-from nexus_ops.commands import explaining, maintaining, record, running, status, trading
+from nexus_ops.commands import accounts, explaining, maintaining, record, running, status, trading, venues
 
 app = typer.Typer(
     name="nexus",
@@ -25,6 +25,8 @@ record.register(app)
 explaining.register(app)
 trading.register(app)
 maintaining.register(app)
+venues.register(app)
+accounts.register(app)
 
 
 def main() -> None:

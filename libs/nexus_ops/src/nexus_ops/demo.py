@@ -14,9 +14,11 @@ from nexus_common.contracts.market import CandlesClosed
 from nexus_common.runtime.errors import NexusError, StoreUnavailable
 from nexus_common.runtime.ports import EventStore
 from nexus_ops.access import connected
+from nexus_ops.book import books_on_record
 from nexus_ops.ledger import Ledger, fetch_ledger
 from nexus_ops.replay import Outcome, replay
 from nexus_ops.stack.house import House
+from nexus_ops.statement import compare, exchange_statement
 from nexus_ops.story import find_story, render, tell
 from nexus_ops.summary import Summary, differences, store_book, summarise
 
@@ -32,6 +34,7 @@ class DemoReport:
 
     summary: Summary
     ledger: Ledger
+    apart: list[str]
     replayed: Outcome
     story: str
     seconds: float
@@ -44,6 +47,7 @@ class DemoReport:
             "unprotected_seconds_max": self.ledger.unprotected_seconds_max,
             "duplicate_orders": self.ledger.duplicate_orders,
             "ledger_equal": not any("the exchange" in problem for problem in self.problems),
+            "statement_equal": not self.apart,
             "replay_equal": self.replayed.equal,
             "first_divergence": None
             if self.replayed.divergence is None
@@ -118,8 +122,9 @@ async def judge(store: EventStore, exchange_url: str, cortex: Any, advance: Adva
     story = ""
     if summary.example_trade is not None:
         story = render(tell(await find_story(store, summary.example_trade)))
-    report = DemoReport(summary, ledger, replayed, story, 0.0, 0.0)
+    report = DemoReport(summary, ledger, await _apart(store, exchange_url), replayed, story, 0.0, 0.0)
     report.problems.extend(differences(ours, ledger.accounts))
+    report.problems.extend(report.apart)
     if ledger.unprotected_seconds_max > UNPROTECTED_SECONDS_MAX:
         report.problems.append(f"a position was without a stop for {ledger.unprotected_seconds_max:.1f} s")
     if ledger.duplicate_orders:
@@ -127,3 +132,13 @@ async def judge(store: EventStore, exchange_url: str, cortex: Any, advance: Adva
     if replayed.divergence is not None:
         report.problems.append(f"the replay differs: {replayed.divergence.describe()}")
     return report
+
+
+async def _apart(store: EventStore, exchange_url: str) -> list[str]:
+    """Where our books and the exchange's statement of each account differ."""
+    books, statements = await books_on_record(store), await exchange_statement(exchange_url)
+    return [
+        sentence
+        for account, book in sorted(books.items())
+        for sentence in compare(book, statements.get(account, []))
+    ]
