@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-faults test-compose lint fmt bench lock up down logs clean
+.PHONY: help setup run test test-faults test-planted test-compose lint fmt bench lock up down logs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ test: setup ## all tests that need no Docker, on real Postgres and NATS
 
 test-faults: setup ## the long fault runs: kills at random moments; counts are printed
 	$(BIN)/pytest -m "long" -s $(ARGS)
+
+test-planted: setup ## faults put into the code on purpose; each must turn the suite red; docs/planted-faults.md
+	PYTHONPATH=tests $(BIN)/python -m faults.planted $(ARGS)
 
 test-compose: setup ## the stack in containers: start, trade, check the replay, tear down
 	$(BIN)/pytest -m compose -s tests/compose $(ARGS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -28,10 +28,42 @@ from nexus_simvenue.faults import Fault
 from nexus_simvenue.journal import RequestJournal
 from nexus_simvenue.server import Server, listen
 from nexus_simvenue.venues import Venues
+from nexus_simvenue.wire.dialect import Dialect
+from nexus_simvenue.wire.dialects import DIALECTS
+from nexus_simvenue.wire.http import HttpRequest, HttpResponse
 
 # A Monday, in the stock market's hours.
 MONDAY: Final = datetime(2025, 6, 2, 15, 0, tzinfo=UTC)
 CALM: Final = ExchangeSettings(slippage_bps=Decimal(0), slippage_ticks=0)
+
+
+class WatchedServer(Server):
+    """Every account comes from an address of its own, and how much of their limits they use is noted."""
+
+    share: float = 0.0
+
+    def _http(self, dialect: Dialect, request: HttpRequest) -> HttpResponse:
+        named = next((request.headers[name] for name in _KEYS if name in request.headers), request.peer)
+        response = super()._http(dialect, replace(request, peer=named))
+        self.share = max(self.share, _share(response.headers))
+        return response
+
+
+_KEYS: Final = ("x-mbx-apikey", "x-bapi-api-key", "apca-api-key-id")
+
+
+def _share(headers: Mapping[str, str]) -> float:
+    """How much of its limit an address or account has used, by the venue's own headers."""
+    told = {name.lower(): value for name, value in headers.items()}
+    if "x-mbx-used-weight-1m" in told:
+        return int(told["x-mbx-used-weight-1m"]) / 2_400
+    for left, limit in (
+        ("x-bapi-limit-status", "x-bapi-limit"),
+        ("x-ratelimit-remaining", "x-ratelimit-limit"),
+    ):
+        if left in told and int(told.get(limit, "0")):
+            return 1 - int(told[left]) / int(told[limit])
+    return 0.0
 
 
 class VenueHouse:
@@ -40,7 +72,7 @@ class VenueHouse:
     def __init__(self, folder: Path, settings: ExchangeSettings = CALM) -> None:
         self._journal = RequestJournal(folder / "journal.jsonl", {})
         self.venues = Venues(settings)
-        self.server = Server(self.venues, self._journal, WallClock())
+        self.server = WatchedServer(self.venues, self._journal, WallClock())
         self.url = ""
         self.at = MONDAY
         self._clients: list[ExchangeClient] = []
@@ -263,10 +295,16 @@ ROWS: Final[Mapping[str, VenueRow]] = MappingProxyType(
 
 
 def spoken() -> list[VenueRow]:
-    """The rows whose protocol the server speaks."""
-    from nexus_simvenue.wire.dialects import DIALECTS
+    """The rows whose protocol the server speaks and whose broker is there."""
+    return [row for row in ROWS.values() if not row.is_native or (row.venue in DIALECTS and _has_broker(row))]
 
-    return [row for row in ROWS.values() if not row.is_native or row.venue in DIALECTS]
+
+def _has_broker(row: VenueRow) -> bool:
+    try:
+        module = importlib.import_module(f"nexus_executor.venues.{row.venue}")
+    except ImportError:
+        return False
+    return any(name.endswith("Broker") for name in vars(module))
 
 
 def flat(price: Decimal | str, volume: str = "100000") -> Ohlcv:

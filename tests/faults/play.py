@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 from multiprocessing import get_context
@@ -25,13 +26,14 @@ from faults.judge import HAND, Finding, Told, judge
 from faults.matrix import TERMS, Cell, Path, Weather, cells
 from faults.trader import OWNER, Crash, Trader
 from nexus_common.contracts.guard import AmberRaised, FallEvidence, FallMeasure
+from nexus_common.contracts.instrument import Instrument
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.order import OrderKind
 from nexus_common.contracts.risk import EntryApproved
 from nexus_common.contracts.session import CloseRequested
 from nexus_common.contracts.signal import ExitPlan
 from nexus_common.contracts.trade import TradeAbandoned, TradeAdmitted, TradeClosed
-from nexus_common.contracts.values import AccountId, Origin, Symbol, Timeframe, Venue
+from nexus_common.contracts.values import AccountId, Direction, Origin, Symbol, Timeframe, Venue
 from nexus_market.exchange import ExchangeSettings, Ohlcv
 from nexus_market.instruments import by_symbol, floor_quantity, round_price
 
@@ -121,6 +123,42 @@ def play_all(wanted: Sequence[Cell], workers: int = 2, page: int = 8 * BATCH) ->
 
 def _alike(cell: Cell) -> tuple[str, str, str]:
     return cell.venue, cell.path.value, cell.weather.value
+
+
+def a_verdict(
+    instrument: Instrument, direction: Direction, price: Decimal, quantity: Decimal, at: datetime
+) -> EntryApproved:
+    """An approved entry with its stop 1 % and its target 2 % away."""
+    distance = round_price(price / 100, instrument)
+    leverage = 2 if instrument.venue is Venue.ALPACA else 5
+    return EntryApproved(
+        request_id=UUID(int=1),
+        origin=Origin.SIGNAL,
+        venue=instrument.venue,
+        symbol=instrument.symbol,
+        direction=direction,
+        strategy="trend",
+        timeframe=Timeframe.M15,
+        quantity=quantity,
+        leverage=leverage,
+        margin=quantity * price / leverage,
+        notional=quantity * price,
+        price=price,
+        stop=price - direction.sign * distance,
+        plan=ExitPlan(
+            stop_distance=distance,
+            target_distance=distance * 2,
+            trail_distance=distance,
+            trail_after_r=Decimal(1),
+            time_stop_bars=96,
+        ),
+        atr=round_price(price / 125, instrument),
+        risk=quantity * distance,
+        equity=Decimal(10_000),
+        confidence=Decimal("0.8"),
+        checks=(),
+        valid_until=at + timedelta(hours=8),
+    )
 
 
 class Play:
@@ -218,45 +256,15 @@ class Play:
     def _requests(self, part: _Part, turn: int) -> list[tuple[str, Event]]:
         trader, path = part.trader, part.cell.path
         if turn == ENTRY_TURN:
-            return [(f"risk-{trader.account}", self._verdict(part.cell))]
+            instrument = self._symbols[part.cell.symbol]
+            price, quantity = TERMS[part.cell.symbol]
+            verdict = a_verdict(instrument, part.cell.direction, price, quantity, self._house.at)
+            return [(f"risk-{trader.account}", verdict)]
         if turn == MOVE_TURN and path is Path.AMBER:
             return [("guard-crypto", self._amber())]
         if turn == MOVE_TURN + (3 if path is Path.AMBER else 0) and path in (Path.LEAVE, Path.AMBER):
             return [(f"session-{OWNER}", CloseRequested(user=OWNER, account=trader.account))]
         return []
-
-    def _verdict(self, cell: Cell) -> EntryApproved:
-        price, quantity = TERMS[cell.symbol]
-        instrument = self._symbols[cell.symbol]
-        distance = round_price(price / 100, instrument)
-        return EntryApproved(
-            request_id=UUID(int=1),
-            origin=Origin.SIGNAL,
-            venue=cell.row.venue,
-            symbol=cell.symbol,
-            direction=cell.direction,
-            strategy="trend",
-            timeframe=Timeframe.M15,
-            quantity=quantity,
-            leverage=2 if cell.row.venue is Venue.ALPACA else 5,
-            margin=quantity * price / 5,
-            notional=quantity * price,
-            price=price,
-            stop=price - cell.direction.sign * distance,
-            plan=ExitPlan(
-                stop_distance=distance,
-                target_distance=distance * 2,
-                trail_distance=distance,
-                trail_after_r=Decimal(1),
-                time_stop_bars=96,
-            ),
-            atr=round_price(price / 125, instrument),
-            risk=quantity * distance,
-            equity=Decimal(10_000),
-            confidence=Decimal("0.8"),
-            checks=(),
-            valid_until=self._house.at.replace(hour=23),
-        )
 
     def _amber(self) -> AmberRaised:
         evidence = FallEvidence(

@@ -181,17 +181,16 @@ class Trader:
         account: AccountId,
         crash: Crash,
         timeout: float,
-        mode: Mode = Mode.PILOT,
+        others: Sequence[AccountId] = (),
     ) -> None:
         self.row, self.house, self.account, self.crash = row, house, account, crash
+        self.accounts = (account, *others)
         self.store = MemoryStore(lazy=True)
         self.legs: dict[str, str] = {}
         self.deaths = 0
         self.turns: list[tuple[datetime, int]] = []  # when each turn was, and how long the store was then
         self.clock = TurnClock()
-        self.restart_seconds = 0.0
         self._timeout = timeout
-        self._mode = mode
         self._brokers: list[Broker] = []
         self._marks: list[tuple[int, str]] = []
 
@@ -204,15 +203,18 @@ class Trader:
             at,
             InstrumentsListed(venue=self.row.venue, instruments=tuple(listed.values())),
         )
-        spec = AccountSpec(
-            account=self.account,
-            venue=self.row.venue,
-            paper=True,
-            currency=self.row.currency,
-            balance=Decimal(10_000),
+        specs = tuple(
+            AccountSpec(
+                account=account,
+                venue=self.row.venue,
+                paper=True,
+                currency=self.row.currency,
+                balance=Decimal(10_000),
+            )
+            for account in self.accounts
         )
         opened = SessionOpened(
-            user=OWNER, mode=self._mode, profile=Profile.RONIN, strategy="auto", accounts=(spec,)
+            user=OWNER, mode=Mode.PILOT, profile=Profile.RONIN, strategy="auto", accounts=specs
         )
         await self.tell(f"session-{OWNER}", at, opened)
         await self._boot()
@@ -263,7 +265,7 @@ class Trader:
         await self.tell(f"market-{self.row.venue}.0", at, closed)
         position = self._marks[0][0]
         for stream, event in requests:
-            account = self.account if stream.startswith("risk-") else None
+            account = AccountId(stream[5:]) if stream.startswith("risk-") else None
             await self.tell(stream, at, event, account=account)
         token = replace(Token.first(at, position, 0, tuple(self._marks)), slot=4)
         while True:
