@@ -10,7 +10,17 @@ import sys
 import typer
 
 from nexus_common.runtime.errors import ConfigurationError, DependencyMissing, NexusError
-from nexus_ops.commands import accounts, explaining, maintaining, record, running, status, trading, venues
+from nexus_ops.commands import (
+    accounts,
+    comparing,
+    explaining,
+    maintaining,
+    record,
+    running,
+    status,
+    trading,
+    venues,
+)
 
 app = typer.Typer(
     name="nexus",
@@ -27,6 +37,7 @@ trading.register(app)
 maintaining.register(app)
 venues.register(app)
 accounts.register(app)
+comparing.register(app)
 
 
 def main() -> None:
