@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.values import AccountId, format_decimal
@@ -16,19 +19,29 @@ from nexus_common.runtime.projection import ReadModels
 from nexus_common.runtime.settings import NexusSettings
 from nexus_common.runtime.store.postgres import PostgresStore
 from nexus_common.runtime.store.schema import ledger as ledger_table
+from nexus_executor.credentials import VARIABLE
 from nexus_executor.projections import read_models
 from nexus_executor.venues.broker import VenueDown
 from nexus_executor.venues.facts import StatementRow
-from nexus_ops.access import DEFAULT_HOME, opened_models, stack_word
+from nexus_ops.access import DEFAULT_HOME, opened_models, opened_store, stack_word
 from nexus_ops.book import AccountBook, Grouping, books_of, grouped
 from nexus_ops.commands import options
+from nexus_ops.doctor import Finding, Outcome, examine
+from nexus_ops.examining import examined, machine
 from nexus_ops.output import columns, console, print_json, stderr
 from nexus_ops.statement import compare, exchange_statement
-from nexus_ops.venue_accounts import accounts_on_record, native_broker, settings_of_stack
+from nexus_ops.venue_accounts import (
+    accounts_on_record,
+    native_broker,
+    profiles_on_record,
+    settings_of_stack,
+)
+from nexus_telegram.bootstrap import owners_session
 
 
 def register(app: typer.Typer) -> None:
     app.command("ledger")(ledger)
+    app.command("doctor")(doctor)
 
 
 def ledger(
@@ -137,3 +150,67 @@ def _coloured(name: str, amount: str) -> str:
     if name != "net" or not float(amount):
         return _cents(amount)
     return f"[{'green' if float(amount) > 0 else 'red'}]{_cents(amount)}[/]"
+
+
+def doctor(home: options.Home = DEFAULT_HOME, as_json: options.Json = False) -> None:
+    """Keys, permissions, clock, modes, and what stands at the venue, for every account; changes nothing."""
+    found = asyncio.run(_doctor(home))
+    failed = any(each.outcome is Outcome.FAIL for findings in found.values() for each in findings)
+    if as_json:
+        print_json({"healthy": not failed, "accounts": _findings(found)})
+    else:
+        _show_findings(found)
+    if failed:
+        raise typer.Exit(1)
+
+
+async def _doctor(home: Path) -> dict[str, list[Finding]]:
+    settings = settings_of_stack(home)
+    async with AsyncExitStack() as closing:
+        store = None
+        if stack_word(home) is not None:
+            store = await closing.enter_async_context(opened_store(home))
+        specs = {} if store is None else await accounts_on_record(store)
+        specs |= {spec.account: spec for spec in owners_session(settings).accounts if not spec.paper}
+        if not specs:
+            raise DependencyMissing(
+                f"nothing runs in {home}, and no live account is set up: start `nexus up --protocol native`, or "
+                f"name venues in NEXUS__TELEGRAM__LIVE_VENUES and the file with their keys in {VARIABLE}"
+            )
+        if store is None and settings.executor.credentials_file is None:
+            raise ConfigurationError(
+                f"there are no keys of {', '.join(sorted(specs))}: name the file that holds them in {VARIABLE}"
+            )
+        profiles = {} if store is None else await profiles_on_record(store)
+        found = {"this machine": machine(home)}
+        for name, spec in sorted(specs.items()):
+            profile = profiles.get(name, settings.telegram.profile)
+            found[name] = examine(await examined(settings, spec, profile, store))
+        return found
+
+
+def _findings(found: dict[str, list[Finding]]) -> dict[str, Any]:
+    return {
+        name: [
+            {"check": each.check, "outcome": str(each.outcome), "detail": each.detail} for each in findings
+        ]
+        for name, findings in found.items()
+    }
+
+
+_COLOURS = {Outcome.OK: "green", Outcome.WARN: "yellow", Outcome.FAIL: "bold red", Outcome.UNSAID: "dim"}
+
+
+def _show_findings(found: dict[str, list[Finding]]) -> None:
+    width = max(len(each.check) for findings in found.values() for each in findings)
+    for name, findings in found.items():
+        console.print(f"[bold]{escape(name)}[/bold]")
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(width=width, no_wrap=True)
+        table.add_column(width=4, no_wrap=True)
+        table.add_column(overflow="fold")
+        for each in findings:
+            colour = _COLOURS[each.outcome]
+            table.add_row(each.check, f"[{colour}]{each.outcome}[/]", escape(each.detail))
+        console.print(table)
+        console.print()
