@@ -39,6 +39,7 @@ class Finding:
     adopted: list[float] = field(default_factory=list)
     absent: list[float] = field(default_factory=list)
     naked: list[float] = field(default_factory=list)
+    fills: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Told:
 
 def judge(records: Records, told: Told, naked_seconds: float) -> Finding:
     """`records` are the ledger's of this account alone."""
-    finding = Finding()
+    finding = Finding(fills=len(_fills_of(records)))
     _duplicates(records, told, finding)
     _fills(records, told, finding)
     _wallet(records, told, finding)

@@ -311,7 +311,9 @@ def _weathers(row: VenueRow) -> Iterator[Cell]:
         if weather is Weather.FAIR or (weather.offset and not row.is_native):
             continue
         name = "partial fills" if weather is Weather.THIN else weather.value
-        yield Cell(row.name, "all", name, "", path, direction, symbol, weather=weather, naked_seconds=12.0)
+        # Where resting exits share the position, leaving in parts is leaving without a stop.
+        naked = 20.0 if row.traits.reserves_quantity else 12.0
+        yield Cell(row.name, "all", name, "", path, direction, symbol, weather=weather, naked_seconds=naked)
 
 
 _DEATHS: Final[tuple[tuple[Point, str, Path], ...]] = (

@@ -130,7 +130,7 @@ def a_verdict(
 ) -> EntryApproved:
     """An approved entry with its stop 1 % and its target 2 % away."""
     distance = round_price(price / 100, instrument)
-    leverage = 2 if instrument.venue is Venue.ALPACA else 5
+    leverage = min(5, instrument.max_leverage)
     return EntryApproved(
         request_id=UUID(int=1),
         origin=Origin.SIGNAL,
