@@ -357,6 +357,7 @@ class Desk:
 
     def before_step(self, at: datetime) -> None:
         """End the DAY orders of a session whose close lies before the coming step."""
+        us_sessions()  # Made before the first order, which shall not wait for it.
         self._expire(lambda due: due < at)
 
     def tend(self) -> None:
