@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from nexus_common.contracts.account import AccountOpened
 from nexus_common.contracts.order import (
+    Leg,
     OrderIntentRecorded,
     OrderKind,
     SubmitAccepted,
@@ -22,6 +24,7 @@ from nexus_common.contracts.values import UserId
 from nexus_executor.venues.broker import Fenced
 from nexus_market.exchange import duplicate_orders
 
+NOON = datetime(2024, 6, 3, 12, 0, tzinfo=UTC)
 KILL = ("session-anna", KillRequested(user=UserId("anna")))
 Make = Callable[..., Any]
 Tell = Callable[..., Any]
@@ -58,7 +61,7 @@ async def test_an_order_that_never_arrived_is_given_up_when_that_is_proven_and_n
 ) -> None:
     world = await opened(make_world, conclusive=False)
     world.lose = losing(submit="request")
-    await world.flat("60000", to_risk(verdict()))
+    await world.flat("60000", to_risk(verdict(valid_until=NOON + timedelta(minutes=3))))
     world.lose = losing()
     await world.flat("60000", minutes=2)
     assert await world.all_of(SubmitProvenAbsent) == []
@@ -66,6 +69,21 @@ async def test_an_order_that_never_arrived_is_given_up_when_that_is_proven_and_n
     await world.only(SubmitProvenAbsent)
     assert (await world.only(TradeAbandoned)).reason.startswith("never reached the venue")
     assert len(await world.all_of(OrderIntentRecorded)) == 1
+
+
+async def test_an_entry_proven_absent_is_sent_again_under_another_id_while_its_verdict_is_valid(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world, conclusive=False)
+    world.lose = losing(submit="request")
+    await world.flat("60000", to_risk(verdict()))
+    world.lose = losing()
+    await world.flat("60000", minutes=3)
+    await world.only(SubmitProvenAbsent)
+    entries = [i for i in await world.all_of(OrderIntentRecorded) if i.leg is Leg.ENTRY]
+    assert len({entry.client_order_id for entry in entries}) == len(entries) == 2
+    assert world.held() == Decimal("0.1")
+    assert not duplicate_orders(world.exchange.records)
 
 
 async def test_an_unresolved_order_blocks_new_exposure_on_its_instrument(

@@ -45,7 +45,7 @@ from nexus_common.contracts.order import (
 )
 from nexus_common.contracts.values import AccountId, ClientOrderId, Side, Symbol, TradeId, Venue
 from nexus_common.testing.spec import given
-from nexus_executor.domain.order import ORDER, OrderState, OrderStatus
+from nexus_executor.domain.order import ORDER, Move, OrderState, OrderStatus
 
 NOON = datetime(2024, 6, 3, 12, 0, tzinfo=UTC)
 STORED = UUID(int=9)
@@ -219,7 +219,18 @@ def test_a_refused_move_leaves_the_stop_where_it_is() -> None:
     refused = AmendRefused(client_order_id=ID, revision=1, code="-2021", reason="at once")
     story = given(ORDER, *SENT, ACCEPTED, moving).when(RecordAmendRefused(1, "-2021", "at once", NOON))
     assert story.then(refused).state.trigger_price == 100
-    assert story.state.refused_trigger == 110
+    assert story.state.refused_move == Move(Decimal(110))
+    assert (story.state.move_code, story.state.move_refusal) == ("-2021", "-2021 at once")
+
+
+def test_a_stop_can_be_given_another_size() -> None:
+    smaller = StartAmend(Decimal(110), NOON, Decimal("0.4"))
+    moving = AmendStarted(client_order_id=ID, trigger_price=Decimal(110), revision=1, quantity=Decimal("0.4"))
+    moved = OrderAmended(client_order_id=ID, trigger_price=Decimal(110), revision=1, quantity=Decimal("0.4"))
+    given(ORDER, *SENT, ACCEPTED).when(smaller).then(moving)
+    story = given(ORDER, *SENT, ACCEPTED, moving).when(RecordAmended(1, NOON)).then(moved)
+    assert story.state.quantity == Decimal("0.4")
+    given(ORDER, *SENT, ACCEPTED, moving, moved).when(fill()).then(filled(complete=True))
 
 
 def test_a_trigger_is_recorded_once() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import assert_never
 from uuid import UUID
 
@@ -29,9 +30,10 @@ from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.values import AccountId, ClientOrderId
 from nexus_common.runtime.ports import Desk
 from nexus_executor.domain.holding import Holding, Request, Started
-from nexus_executor.domain.order import ORDER, OrderState
+from nexus_executor.domain.order import ORDER, Move, OrderState
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.situation import Amend, Cancel, Submit
+from nexus_executor.domain.traits import VenueTraits
 from nexus_executor.domain.view import View
 from nexus_executor.venues.broker import (
     Absent,
@@ -68,19 +70,35 @@ class Fence:
         self._owns = owns
         self._rules = rules
         self._brokers: dict[AccountId, Broker] = {}
+        # Made, but not answering so far.
+        self._unopened: dict[AccountId, Broker] = {}
         # When this process last sent or asked; a restart forgets it and asks again, which changes nothing.
         self._tried: dict[UUID, datetime] = {}
         self._absences: dict[UUID, int] = {}
 
     async def broker(self, account: AccountId) -> Broker:
         """The connected broker of an account; raises VenueDown."""
-        known = self._brokers.get(account)
-        if known is None:
-            spec = self._view.accounts[account].spec
-            known = self._make_broker(spec)
-            await known.open(spec.currency, spec.balance)
-            self._brokers[account] = known
-        return known
+        if account not in self._brokers:
+            await self.open(account)
+        return self._brokers[account]
+
+    async def open(self, account: AccountId) -> Decimal:
+        """Connect an account; returns its wallet as its venue states it then. Raises VenueDown."""
+        spec = self._view.accounts[account].spec
+        broker = self._brokers.get(account) or self._made(account)
+        wallet = await broker.open(spec.currency, spec.balance)
+        self._brokers[account] = broker
+        self._unopened.pop(account, None)
+        return wallet
+
+    def traits(self, account: AccountId) -> VenueTraits:
+        """What an account's venue can do, whether it answers or not."""
+        return (self._brokers.get(account) or self._made(account)).traits
+
+    def _made(self, account: AccountId) -> Broker:
+        if account not in self._unopened:
+            self._unopened[account] = self._make_broker(self._view.accounts[account].spec)
+        return self._unopened[account]
 
     async def send(self, changes: Sequence[Change], at: datetime, desk: Desk) -> None:
         """Write down all of these changes in one commit, then send them in this order."""
@@ -104,12 +122,12 @@ class Fence:
                     account=intent.account,
                     fresh=True,
                 )
-            case Amend(order, trigger_price, revision):
+            case Amend(order, trigger_price, revision, quantity):
                 holding = self._holding(order)
                 await desk.handle(
                     ORDER,
                     order,
-                    StartAmend(trigger_price, at),
+                    StartAmend(trigger_price, at, quantity),
                     cause=ids.derived(UUID(holding.trade), f"{order}/amend/{revision}"),
                     correlation=holding.correlation,
                     account=holding.account,
@@ -162,14 +180,13 @@ class Fence:
     async def _change(self, started: Started, broker: Broker, state: OrderState, desk: Desk) -> None:
         """Cancel or amend. Asking twice for the same is the same as asking once, so Unknown is asked again."""
         request = _request(state)
+        move = state.amending or Move(request.trigger_price or request.quantity)
         reply: ChangeReply = Unknown("")
         for _ in range(SENDS_MAX):
             if started.request is Request.CANCEL:
                 reply = await broker.cancel(request)
             else:
-                reply = await broker.amend(
-                    request, state.amending or request.trigger_price or request.quantity
-                )
+                reply = await broker.amend(request, move.trigger_price, move.quantity)
             if not isinstance(reply, Unknown):
                 break
         if started.request is Request.AMEND:
@@ -323,6 +340,7 @@ def _request(state: OrderState) -> OrderRequest:
         limit_price=intent.limit_price,
         trigger_price=intent.trigger_price,
         trail_distance=intent.trail_distance,
+        trail_rate=intent.trail_rate,
         reduce_only=intent.reduce_only,
         close_position=intent.close_position,
         leverage=intent.leverage,

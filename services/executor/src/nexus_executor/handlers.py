@@ -13,7 +13,13 @@ from nexus_common.contracts.decider import InvariantBroken
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.session import AccountSpec
-from nexus_common.contracts.trade import AbandonEntry, ExitReason, OrderExit, ReportUnprotected
+from nexus_common.contracts.trade import (
+    AbandonEntry,
+    ExitReason,
+    OrderExit,
+    ReportUnprotected,
+    WriteOffRest,
+)
 from nexus_common.contracts.values import AccountId, Service
 from nexus_common.runtime.ports import Desk, Turn
 from nexus_executor.domain.account import ACCOUNT
@@ -31,9 +37,9 @@ from nexus_executor.domain.situation import (
     Placed,
     Situation,
     Submit,
+    WriteOff,
 )
 from nexus_executor.domain.trade import TRADE, TradeState
-from nexus_executor.domain.traits import VenueTraits
 from nexus_executor.domain.view import View
 from nexus_executor.fence import Change, Fence
 from nexus_executor.reconcile import reconcile
@@ -88,8 +94,7 @@ class ExecutorReactor:
         self._fence = Fence(self._view, brokers, owns, self._rules, note)
         self._updates = Updates(self._view, self._fence, self._rules)
         self._requests = Requests(self._view, owns, self._rules)
-        self._timers = Timers(self._view, owns, self._rules)
-        self._traits: dict[AccountId, VenueTraits] = {}
+        self._timers = Timers(self._view, owns, self._rules, self._fence.traits)
         self._unreconciled: dict[AccountId, None] | None = None
 
     def observe(self, envelope: Envelope[Event]) -> None:
@@ -146,8 +151,7 @@ class ExecutorReactor:
                 continue
             spec = account.spec
             try:
-                broker = await self._fence.broker(name)
-                wallet = await broker.open(spec.currency, spec.balance)
+                wallet = await self._fence.open(name)
             except VenueDown:
                 continue
             command = OpenAccount(name, account.user, spec.venue, spec.paper, spec.currency, wallet, at)
@@ -195,23 +199,26 @@ class ExecutorReactor:
             Placed(note.order, note.leg, note.started_at, await desk.state(ORDER, note.order))
             for note in holding.orders.values()
         ]
-        traits = await self._traits_of(holding.account)
-        actions = wanted(Situation(trade, orders, instrument, traits, self._rules, at))
+        traits = self._fence.traits(holding.account)
+        situation = Situation(
+            trade,
+            orders,
+            instrument,
+            traits,
+            self._rules,
+            at,
+            entry_until=holding.valid_until,
+            bare_since=holding.bare_since,
+        )
+        actions = wanted(situation)
         if not actions and _is_at_rest(trade, orders):
             self._view.restless.pop(holding.trade, None)
         return actions
 
-    async def _traits_of(self, account: AccountId) -> VenueTraits:
-        known = self._traits.get(account)
-        if known is None:
-            known = (await self._fence.broker(account)).traits
-            self._traits[account] = known
-        return known
-
     async def _decide(
-        self, holding: Holding, action: Abandon | Fail | Leave, at: datetime, desk: Desk
+        self, holding: Holding, action: Abandon | Fail | Leave | WriteOff, at: datetime, desk: Desk
     ) -> None:
-        command: AbandonEntry | ReportUnprotected | OrderExit
+        command: AbandonEntry | ReportUnprotected | OrderExit | WriteOffRest
         match action:
             case Abandon(reason):
                 command, purpose = AbandonEntry(reason, at), "abandon"
@@ -219,6 +226,8 @@ class ExecutorReactor:
                 command, purpose = ReportUnprotected(detail, at), "unprotected"
             case Leave(detail):
                 command, purpose = OrderExit(ExitReason.STOP, detail, at), "beyond the stop"
+            case WriteOff():
+                command, purpose = WriteOffRest(at), "write-off"
         await desk.handle(
             TRADE,
             holding.trade,

@@ -1,31 +1,42 @@
-"""What is due because time or price has moved on: proposals, time stops, break-even."""
+"""What is due because time or price has moved on: proposals, time stops, and what a closed bar leads to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from nexus_common.contracts import ids
 from nexus_common.contracts.market import Candle
-from nexus_common.contracts.trade import ExitReason, ExpireProposal, MoveStop, OrderExit, TradeCommand
+from nexus_common.contracts.trade import ExitReason, ExpireProposal, OrderExit, TradeCommand
 from nexus_common.contracts.values import AccountId, Direction
 from nexus_common.runtime.ports import Desk
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, TradeState
-from nexus_executor.domain.trail import break_even_due, break_even_level, time_stop_due
+from nexus_executor.domain.trail import Managed, due, levels, time_stop_due
+from nexus_executor.domain.traits import VenueTraits
 from nexus_executor.domain.view import View
 from nexus_market.quiet import Quiet, above, below
+
+_CHANGES_MAX: Final = 8  # both targets, a step of progress, break-even, trailing: more than one bar can ask
 
 
 class Timers:
     """Asked every turn, decides each thing once: what has been decided is no longer due."""
 
-    def __init__(self, view: View, owns: Callable[[AccountId], bool], rules: ExecutionRules) -> None:
+    def __init__(
+        self,
+        view: View,
+        owns: Callable[[AccountId], bool],
+        rules: ExecutionRules,
+        traits: Callable[[AccountId], VenueTraits],
+    ) -> None:
         self._view = view
         self._owns = owns
         self._rules = rules
+        self._traits = traits
 
     async def ring(self, at: datetime, desk: Desk) -> None:
         for trade in list(self._view.proposals):
@@ -44,12 +55,19 @@ class Timers:
                 continue
             trade: TradeState = await desk.state(TRADE, holding.trade)
             if self._owns(holding.account) and trade.is_held and trade.exit is None:
-                level = break_even_level(trade, self._rules)
+                quiet = quiet.joined(Quiet(time_stop_due(trade)))
+                managed = self._managed(holding, trade)
                 key = (holding.venue, holding.symbol)
-                is_long = holding.direction is Direction.LONG
-                bands = {} if level is None else {key: below(level) if is_long else above(level)}
-                quiet = quiet.joined(Quiet(time_stop_due(trade), bands))
+                edge = below if holding.direction is Direction.LONG else above
+                for level in () if managed is None else levels(managed):
+                    quiet = quiet.joined(Quiet(None, {key: edge(level)}))
         return quiet
+
+    def _managed(self, holding: Holding, trade: TradeState) -> Managed | None:
+        instrument = self._view.instrument(holding.venue, holding.symbol)
+        if instrument is None:
+            return None
+        return Managed(trade, instrument, self._traits(holding.account), self._rules)
 
     async def _proposal(self, holding: Holding, at: datetime, desk: Desk) -> None:
         proposed = holding.proposed
@@ -82,18 +100,17 @@ class Timers:
         # A bar that filled something says nothing about what its prices did after that fill.
         bar = self._view.bars.closed_at(holding.venue, holding.symbol, at) if holding.filled_at < at else None
         if bar is not None:
-            await self._break_even(holding, trade, bar, at, desk)
+            await self._manage(holding, bar, at, desk)
 
-    async def _break_even(
-        self, holding: Holding, trade: TradeState, bar: Candle, at: datetime, desk: Desk
-    ) -> None:
-        instrument = self._view.instrument(holding.venue, holding.symbol)
-        if instrument is None:
-            return
-        stop = break_even_due(trade, bar, instrument, self._rules)
-        if stop is not None:
-            cause = ids.derived(UUID(holding.trade), f"break-even/{trade.protections}")
-            await self._decide(holding, MoveStop(stop, "break-even", at), cause, desk)
+    async def _manage(self, holding: Holding, bar: Candle, at: datetime, desk: Desk) -> None:
+        for _ in range(_CHANGES_MAX):
+            trade: TradeState = await desk.state(TRADE, holding.trade)
+            managed = self._managed(holding, trade)
+            found = None if managed is None or trade.exit is not None else due(managed, bar, at)
+            if found is None:
+                return
+            cause = ids.derived(UUID(holding.trade), found.purpose)
+            await self._decide(holding, found.command, cause, desk)
 
     async def _decide(self, holding: Holding, command: TradeCommand, cause: UUID, desk: Desk) -> None:
         await desk.handle(

@@ -100,7 +100,7 @@ def encode(envelope: Envelope[Event]) -> str:
             "account": envelope.account,
             "causation": str(envelope.causation_id),
             "correlation": str(envelope.correlation_id),
-            "data": envelope.event.model_dump(mode="json"),
+            "data": envelope.event.payload(),
             "id": str(envelope.event_id),
             "occurred_at": format_instant(envelope.occurred_at),
             "position": envelope.position,

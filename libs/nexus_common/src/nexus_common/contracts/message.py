@@ -26,12 +26,17 @@ class UnknownMessage(LookupError):
 
 
 class Event(BaseModel):
-    """A past fact. Subclasses state `type` and, from the second version on, `version`."""
+    """A past fact. Subclasses state `type` and, from the second version on, `version`.
+
+    `later` names optional fields that a version gained after it was first written: while they hold their
+    default they are left out of the body, so that what was said before is still spelled as it was.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: ClassVar[str]
     version: ClassVar[int] = 1
+    later: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -47,6 +52,14 @@ class Event(BaseModel):
     @property
     def family(self) -> str:
         return self.type.partition(".")[0]
+
+    def payload(self) -> dict[str, Any]:
+        """The fields as JSON-ready data, as they are stored."""
+        data = self.model_dump(mode="json")
+        for name in self.later:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del data[name]
+        return data
 
 
 def upcasts(type_name: str, *, from_version: int) -> Callable[[Upcast], Upcast]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import ClassVar
 
 from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import (
     AccountId,
     ClientOrderId,
+    Fraction,
     Instant,
     Money,
     Number,
@@ -67,6 +69,9 @@ class OrderIntentRecorded(Event):
     reduce_only: bool = False
     close_position: bool = False
     leverage: int | None = None
+    trail_rate: Fraction | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("trail_rate",)
 
 
 class SubmitStarted(Event):
@@ -149,13 +154,16 @@ class OrderCanceled(Event):
 
 
 class AmendStarted(Event):
-    """A resting stop is to be moved."""
+    """A resting stop is to be moved, or to cover another `quantity` (absent: the one it has)."""
 
     type = "order.amend_started"
 
     client_order_id: ClientOrderId
     trigger_price: Price
     revision: int
+    quantity: Quantity | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("quantity",)
 
 
 class OrderAmended(Event):
@@ -164,6 +172,9 @@ class OrderAmended(Event):
     client_order_id: ClientOrderId
     trigger_price: Price
     revision: int
+    quantity: Quantity | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("quantity",)
 
 
 class AmendRefused(Event):
@@ -280,6 +291,7 @@ class RecordCanceled:
 class StartAmend:
     trigger_price: Decimal
     at: datetime
+    quantity: Decimal | None = None
 
 
 @command("order.record_amended")

@@ -189,6 +189,16 @@ class ExitOrdered(Event):
     exit_order: ClientOrderId
 
 
+class TargetReached(Event):
+    """The price of a target was reached where no order of it can rest: that part is taken at the market."""
+
+    type = "trade.target_reached"
+
+    trade_id: TradeId
+    leg: str
+    price: Price
+
+
 class ProtectionFailed(Event):
     """The venue refused the stop, or it is missing; the owner is told and the position is flattened."""
 
@@ -254,6 +264,7 @@ TradeEvent = (
     | ProtectionSet
     | TradeReduced
     | FundingNoted
+    | TargetReached
     | ExitOrdered
     | ProtectionFailed
     | TradeClosed
@@ -366,6 +377,27 @@ class TightenTrail:
     at: datetime
 
 
+@command("trade.move_targets")
+@dataclass(frozen=True, slots=True)
+class MoveTargets:
+    """Only ever further out; a target that is nearer than the present one is ignored."""
+
+    first: Decimal
+    second: Decimal | None
+    reason: str
+    at: datetime
+
+
+@command("trade.reach_target")
+@dataclass(frozen=True, slots=True)
+class ReachTarget:
+    """A closed bar reached the price of a target (leg `first_target` or `second_target`)."""
+
+    leg: str
+    price: Decimal
+    at: datetime
+
+
 @command("trade.order_exit")
 @dataclass(frozen=True, slots=True)
 class OrderExit:
@@ -380,6 +412,14 @@ class AbandonEntry:
     """The entry order ended: what has not filled never will."""
 
     reason: str
+    at: datetime
+
+
+@command("trade.write_off")
+@dataclass(frozen=True, slots=True)
+class WriteOffRest:
+    """What is left is too small for any order of the venue: the trade ends with what was traded."""
+
     at: datetime
 
 
@@ -399,7 +439,10 @@ TradeCommand = (
     | NoteFunding
     | MoveStop
     | TightenTrail
+    | MoveTargets
+    | ReachTarget
     | OrderExit
     | AbandonEntry
+    | WriteOffRest
     | ReportUnprotected
 )

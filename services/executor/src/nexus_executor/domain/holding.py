@@ -52,7 +52,11 @@ class OrderNote:
 
 @dataclass(slots=True)
 class Holding:
-    """`proposed` waits for its owner's answer; `is_over`: nothing is held, but orders may still stand."""
+    """`proposed` waits for its owner's answer; `is_over`: nothing is held, but orders may still stand.
+
+    `valid_until` is its verdict's. `stops` are those the venue has confirmed, `bare_since` the time since which
+    there is none of them for what is held.
+    """
 
     trade: TradeId
     account: AccountId
@@ -63,6 +67,9 @@ class Holding:
     proposed: TradeProposed | None = None
     is_over: bool = False
     filled_at: datetime | None = None
+    valid_until: datetime | None = None
+    bare_since: datetime | None = None
+    stops: set[ClientOrderId] = field(default_factory=set)
     orders: dict[ClientOrderId, OrderNote] = field(default_factory=dict)
 
 

@@ -18,6 +18,7 @@ class ExecutionRules(Value):
     targets: TargetPlan = TargetPlan()
     break_even_after_r: Number = Decimal(1)
     amber_trail_atr: Number = Decimal(1)
+    progressive_targets: bool = False
     price_age_max_seconds: int = Field(120, ge=1)
     receive_window_seconds: int = Field(5, ge=1, le=60)
     absent_after_seconds: int = Field(20, ge=1)

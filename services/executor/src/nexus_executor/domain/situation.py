@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import takewhile
 
 from nexus_common.contracts.instrument import Instrument
 from nexus_common.contracts.order import Leg, OrderIntentRecorded
@@ -14,6 +15,10 @@ from nexus_executor.domain.order import OrderState, OrderStatus
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade_state import TradeState
 from nexus_executor.domain.traits import VenueTraits
+
+_ZERO = Decimal(0)
+_STANDING = frozenset({OrderStatus.PENDING, OrderStatus.WORKING})
+_NEVER_STOOD = frozenset({OrderStatus.REFUSED, OrderStatus.ABSENT, OrderStatus.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +29,12 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
+    """`quantity` is None where the order keeps its size."""
+
     order: ClientOrderId
     trigger_price: Decimal
     revision: int
+    quantity: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,14 @@ class Leave:
     detail: str
 
 
-Action = Submit | Amend | Cancel | Abandon | Fail | Leave
+@dataclass(frozen=True, slots=True)
+class WriteOff:
+    """What is left is too small for any order of the venue."""
+
+    quantity: Decimal
+
+
+Action = Submit | Amend | Cancel | Abandon | Fail | Leave | WriteOff
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +83,27 @@ class Placed:
     started_at: datetime
     state: OrderState
 
+    @property
+    def stands(self) -> bool:
+        """Whether it is at the venue as far as is known, or on its way there."""
+        return self.state.status in _STANDING
+
+    @property
+    def is_confirmed(self) -> bool:
+        return self.state.status is OrderStatus.WORKING
+
+    @property
+    def unfilled(self) -> Decimal:
+        return self.state.quantity - self.state.filled
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A trade, its orders in the order they were wanted, and the moment."""
+    """A trade, its orders in the order they were wanted, and the moment.
+
+    `entry_until` is until when its entry may be sent again, `bare_since` when it lost its last confirmed stop
+    (or was entered), if it has none.
+    """
 
     trade: TradeState
     orders: Sequence[Placed]
@@ -79,6 +111,8 @@ class Situation:
     traits: VenueTraits
     rules: ExecutionRules
     at: datetime
+    entry_until: datetime | None = None
+    bare_since: datetime | None = None
     legs: dict[Leg, list[Placed]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,17 +122,31 @@ class Situation:
     def of(self, leg: Leg) -> list[Placed]:
         return self.legs.get(leg, [])
 
+    def standing(self, leg: Leg) -> list[Placed]:
+        return [placed for placed in self.of(leg) if placed.stands]
+
     def live(self, leg: Leg) -> list[Placed]:
         return [placed for placed in self.of(leg) if self.may_stand(placed)]
+
+    def filled(self, leg: Leg) -> Decimal:
+        """What the orders of a leg have traded so far, all attempts together."""
+        return sum((placed.state.filled for placed in self.of(leg)), _ZERO)
+
+    def failures(self, leg: Leg) -> list[Placed]:
+        """The last attempts of a leg that were refused, are absent, or nobody knows of; oldest first."""
+        return list(takewhile(_never_stood, reversed(self.of(leg))))[::-1]
 
     def may_stand(self, placed: Placed) -> bool:
         """Whether an order stands at the venue, as far as one may count on it.
 
-        One that nobody knows of counts for a few seconds only; what takes its place is reduce-only, so that
-        both of them together open nothing.
+        One that nobody knows of counts for a few seconds only, where what takes its place is reduce-only, so
+        that both of them together open nothing.
         """
-        status = placed.state.status
-        if status is OrderStatus.UNKNOWN:
-            limit = timedelta(seconds=self.rules.unprotected_max_seconds)
-            return self.at - placed.started_at <= limit
-        return status in (OrderStatus.PENDING, OrderStatus.WORKING)
+        if placed.state.status is not OrderStatus.UNKNOWN:
+            return placed.stands
+        limit = timedelta(seconds=self.rules.unprotected_max_seconds)
+        return not self.traits.reduces_only or self.at - placed.started_at <= limit
+
+
+def _never_stood(placed: Placed) -> bool:
+    return placed.state.status in _NEVER_STOOD

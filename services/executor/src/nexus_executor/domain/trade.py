@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import assert_never
 
-from nexus_common.contracts import ids
 from nexus_common.contracts.decider import Decider, InvariantBroken
 from nexus_common.contracts.order import Leg
 from nexus_common.contracts.trade import (
     AbandonEntry,
     AnswerProposal,
     ConsiderVerdict,
-    ExitOrdered,
     ExitReason,
     ExpireProposal,
     FundingNoted,
     MoveStop,
+    MoveTargets,
     NoteFunding,
     OrderExit,
     ProtectionFailed,
     ProtectionSet,
+    ReachTarget,
     RecordEntryFill,
     RecordExitFill,
     ReportUnprotected,
@@ -34,9 +35,11 @@ from nexus_common.contracts.trade import (
     TradeEntered,
     TradeEvent,
     TradeReduced,
+    WriteOffRest,
 )
 from nexus_executor.domain.admission import answer, consider
 from nexus_executor.domain.figures import exact, levels, plain, result, split
+from nexus_executor.domain.management import manage, order_exit
 from nexus_executor.domain.trade_state import Phase, TradeState, evolve
 
 _ZERO = Decimal(0)
@@ -69,19 +72,19 @@ def decide(command: TradeCommand, state: TradeState) -> Sequence[TradeEvent]:
             if state.phase is not Phase.OPEN:
                 return ()
             return (FundingNoted(trade_id=state.terms.trade_id, amount=command.amount),)
-        case MoveStop():
-            return _move_stop(command, state)
-        case TightenTrail():
-            return _tighten(command, state)
+        case MoveStop() | TightenTrail() | MoveTargets() | ReachTarget():
+            return manage(command, state)
         case OrderExit():
-            return _order_exit(command.reason, command.detail, state)
+            return order_exit(command.reason, command.detail, state)
         case AbandonEntry():
             return _abandon(command, state)
+        case WriteOffRest():
+            return _write_off(command, state)
         case ReportUnprotected():
             if not state.is_held or (state.exit and state.exit.reason is ExitReason.UNPROTECTED):
                 return ()
             failed = ProtectionFailed(trade_id=state.terms.trade_id, detail=command.detail)
-            return (failed, *_order_exit(ExitReason.UNPROTECTED, command.detail, state))
+            return (failed, *order_exit(ExitReason.UNPROTECTED, command.detail, state))
         case _:
             assert_never(command)
 
@@ -193,36 +196,14 @@ def _closed(state: TradeState, leg: str, value: Decimal, fee: Decimal, at: datet
     )
 
 
-def _move_stop(command: MoveStop, state: TradeState) -> Sequence[TradeEvent]:
-    protection = state.protection
-    if not state.is_held or state.exit is not None or protection is None:
+def _write_off(command: WriteOffRest, state: TradeState) -> Sequence[TradeEvent]:
+    """The rest counts as never held; where nothing else was traded, as gone at its own price."""
+    if not state.is_held or not state.entry_complete:
         return ()
-    if (command.stop - protection.stop) * state.terms.direction.sign <= 0:
-        return ()
-    changes = {"stop": plain(command.stop), "stop_quantity": state.remaining, "reason": command.reason}
-    return (protection.model_copy(update=changes),)
-
-
-def _tighten(command: TightenTrail, state: TradeState) -> Sequence[TradeEvent]:
-    protection = state.protection
-    if not state.is_held or state.exit is not None or protection is None or protection.trail_distance is None:
-        return ()
-    if command.distance >= protection.trail_distance:
-        return ()
-    changes = {
-        "trail_distance": plain(command.distance),
-        "stop_quantity": state.remaining,
-        "reason": command.reason,
-    }
-    return (protection.model_copy(update=changes),)
-
-
-def _order_exit(reason: ExitReason, detail: str, state: TradeState) -> Sequence[TradeEvent]:
-    if state.phase not in (Phase.ADMITTED, Phase.OPEN) or state.exit is not None:
-        return ()
-    terms = state.terms
-    order = ids.client_order_id(terms.verdict_id, Leg.EXIT)
-    return (ExitOrdered(trade_id=terms.trade_id, reason=reason, detail=detail, exit_order=order),)
+    traded = state.quantity - state.remaining
+    if traded > 0:
+        return (_closed(replace(state, quantity=traded), state.last_leg, _ZERO, _ZERO, command.at),)
+    return (_closed(state, "", state.remaining * state.average_price, _ZERO, command.at),)
 
 
 def _abandon(command: AbandonEntry, state: TradeState) -> Sequence[TradeEvent]:

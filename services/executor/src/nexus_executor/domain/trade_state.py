@@ -14,6 +14,7 @@ from nexus_common.contracts.trade import (
     FundingNoted,
     ProtectionFailed,
     ProtectionSet,
+    TargetReached,
     TradeAbandoned,
     TradeAdmitted,
     TradeAlerted,
@@ -41,7 +42,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TradeState:
-    """Entered quantities are cumulative; `remaining` is what is held now. Money in the quote currency."""
+    """Entered quantities are cumulative; `remaining` is what is held now. Money in the quote currency.
+
+    `reached` are the legs of targets whose price was reached where no order can rest for them.
+    """
 
     phase: Phase = Phase.NEW
     proposed: TradeProposed | None = None
@@ -58,6 +62,7 @@ class TradeState:
     last_leg: str = ""
     protection: ProtectionSet | None = None
     protections: int = 0
+    reached: frozenset[str] = frozenset()
     exit: ExitOrdered | None = None
 
     @property
@@ -105,6 +110,8 @@ def evolve(state: TradeState, event: TradeEvent) -> TradeState:
             )
         case FundingNoted():
             return replace(state, funding=state.funding + event.amount)
+        case TargetReached():
+            return replace(state, reached=state.reached | {event.leg})
         case ExitOrdered():
             return replace(state, exit=event)
         case ProtectionFailed():

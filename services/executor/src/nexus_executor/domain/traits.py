@@ -30,7 +30,8 @@ class VenueTraits:
     held. `one_position_stop`: of those only one may stand, so its successor is of the other kind.
     `trails_position`: a trailing stop closes all that is held, not a quantity. `reserves_quantity`: resting
     exits share the position among them, so targets cannot rest beside a stop for all of it and are taken by
-    the executor. `whole_quantity`: a stop needs whole units (shares).
+    the executor. `whole_quantity`: a stop needs whole units (shares). `reduces_only`: an exit can be marked
+    to open nothing; without that a second one could, so one that nobody knows of is waited for.
     """
 
     amend_stop: bool = True
@@ -40,6 +41,7 @@ class VenueTraits:
     trails_position: bool = False
     reserves_quantity: bool = False
     whole_quantity: bool = False
+    reduces_only: bool = True
 
 
 TRAITS: Final[Mapping[Venue, VenueTraits]] = MappingProxyType(
@@ -50,12 +52,13 @@ TRAITS: Final[Mapping[Venue, VenueTraits]] = MappingProxyType(
         # Position trading-stop: set again to move it; its trailing stop is the position's.
         Venue.BYBIT: VenueTraits(trails_position=True),
         # Open sell orders hold shares: "insufficient qty available" for a second one. A stop is amended by
-        # replacing it, and covers a quantity.
+        # replacing it, and covers a quantity. There is no reduce-only: what is sold beyond is sold short.
         Venue.ALPACA: VenueTraits(
             close_position_stop=False,
             trailing=Trailing.NONE,
             reserves_quantity=True,
             whole_quantity=True,
+            reduces_only=False,
         ),
     }
 )

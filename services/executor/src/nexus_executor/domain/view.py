@@ -20,6 +20,7 @@ from nexus_common.contracts.order import (
     AmendRefused,
     AmendStarted,
     CancelStarted,
+    Leg,
     OrderAmended,
     OrderCanceled,
     OrderFilled,
@@ -184,9 +185,11 @@ class View:
         self.proposals[event.trade_id] = None
 
     def _on_admitted(self, event: TradeAdmitted, envelope: Envelope[Event]) -> None:
-        self._take_up(event, envelope).proposed = None
+        holding = self._take_up(event, envelope)
+        holding.proposed = None
         self.proposals.pop(event.trade_id, None)
-        self.verdicts.pop(event.trade_id, None)
+        verdict = self.verdicts.pop(event.trade_id, None)
+        holding.valid_until = None if verdict is None else verdict.valid_until
         self._count(event, envelope)
         self._stir(event.trade_id)
 
@@ -197,6 +200,8 @@ class View:
         holding = self.holdings.get(event.trade_id)
         if holding is not None:
             holding.filled_at = envelope.occurred_at
+            if not holding.stops and holding.bare_since is None:
+                holding.bare_since = envelope.occurred_at
         self._count(event, envelope)
         self._stir(event.trade_id)
 
@@ -277,7 +282,7 @@ class View:
         self.unsettled[request, order] = Started(request, order, envelope.event_id, envelope.occurred_at)
         self._stir(holding.trade)
 
-    def _on_outcome(self, event: Any, _: Envelope[Event]) -> None:
+    def _on_outcome(self, event: Any, envelope: Envelope[Event]) -> None:
         order: ClientOrderId = event.client_order_id
         holding = self.trade_of(order)
         if holding is None:
@@ -285,18 +290,29 @@ class View:
         match event:
             case SubmitAccepted():
                 self.unsettled.pop((Request.SUBMIT, order), None)
+                self._confirm(holding, holding.orders[order])
             case SubmitRefused() | SubmitProvenAbsent():
                 self.unsettled.pop((Request.SUBMIT, order), None)
-                self._end(holding.orders[order])
+                self._end(holding, holding.orders[order], envelope)
             case OrderAmended() | AmendRefused():
                 self.unsettled.pop((Request.AMEND, order), None)
             case OrderFilled(complete=True) | OrderCanceled():
-                self._end(holding.orders[order])
+                self._end(holding, holding.orders[order], envelope)
             case _:
                 pass
         self._stir(holding.trade)
         self._let_go(holding)
 
-    def _end(self, note: OrderNote) -> None:
+    @staticmethod
+    def _confirm(holding: Holding, note: OrderNote) -> None:
+        if note.leg is Leg.STOP and not note.has_ended:
+            holding.stops.add(note.order)
+            holding.bare_since = None
+
+    def _end(self, holding: Holding, note: OrderNote, envelope: Envelope[Event]) -> None:
         note.has_ended = True
         self.unsettled.pop((Request.CANCEL, note.order), None)
+        if note.order in holding.stops:
+            holding.stops.discard(note.order)
+            if not holding.stops:
+                holding.bare_since = envelope.occurred_at
