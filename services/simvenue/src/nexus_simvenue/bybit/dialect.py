@@ -212,8 +212,11 @@ class BybitDialect:
         if 400 <= number < 600 and number != 429:
             return HttpResponse(number, "", {"Content-Type": "text/plain"})
         message = MESSAGES.get(number, "refused by the fault script")
-        stamp = milliseconds(self.exchange.at) if self.exchange.at is not None else 0
-        return HttpResponse.json(body(number, message, {}, stamp))
+        at, account = self.exchange.at, request.headers.get("x-bapi-api-key", "")
+        if at is None or account not in self.exchange.accounts:
+            return HttpResponse.json(body(number, message, {}, 0))
+        headers, _ = self._gate.count(account, request.path, at)
+        return HttpResponse.json(body(number, message, {}, milliseconds(at)), 200, headers)
 
     def limited(self, status: int, retry_after: float, now: datetime) -> HttpResponse:
         """200: the user's limit (10006), with the time of its reset; else the address is locked out."""
