@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from nexus_common.contracts.order import OrderKind
 from nexus_common.contracts.values import AccountId, Symbol, Venue
 from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.exchange_client import ExchangeClient
@@ -158,7 +157,8 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class VenueRow:
-    """One venue as the tests need it. `can_fail`: the faults that its protocol can be given."""
+    """One venue as the tests need it. `can_fail`: the faults that its protocol can be given;
+    `codes`: refusals it documents for an order; `limits`: HTTP statuses that say there were too many requests."""
 
     name: str
     venue: Venue
@@ -170,8 +170,8 @@ class VenueRow:
     can_fail: frozenset[Fault]
     is_native: bool = True
     codes: tuple[str, ...] = ()
+    limits: tuple[int, ...] = ()
     duplicate_is_refused: bool = False
-    exit_kinds: tuple[OrderKind, ...] = field(default=tuple(OrderKind))
 
     def open_account(self, house: VenueHouse, account: str, balance: int = 10_000) -> None:
         house.ask(
@@ -214,12 +214,13 @@ _BINANCE_CODES = (
     *("-4014", "-4045", "-4061", "-4120", "-4130", "-4164"),
 )
 _BYBIT_CODES = (
-    *("10001", "10003", "10004", "10005", "10006", "10010", "110001", "110003", "110007", "110009"),
-    *("110012", "110017", "110020", "110043", "110072", "110092", "110093"),
+    *("10001", "10003", "10005", "10006", "10010", "10024", "10027", "110003", "110004", "110007"),
+    *("110009", "110013", "110017", "110020", "110023", "110058", "110061", "110066", "110072"),
+    *("110092", "110093", "110094"),
 )
+# All that it documents; what it says in words stands under 40310000 and 42210000.
 _ALPACA_CODES = (
-    *("40010001", "40310000", "42210000", "40110000", "40310001", "42210001", "40010000", "40410000"),
-    *("42910000", "40310002", "42210002", "40310003"),
+    *("40010000", "40010001", "40110000", "40310000", "40310100", "40410000", "42210000", "42910000"),
 )
 _PAPER_CODES = (
     *("-1111", "-2018", "-2019", "-2021", "-2022", "-4003", "-4014", "-4045", "-4061", "-4120", "-4130"),
@@ -263,6 +264,7 @@ ROWS: Final[Mapping[str, VenueRow]] = MappingProxyType(
                 traits=TRAITS[Venue.BINANCE],
                 can_fail=frozenset(Fault),
                 codes=_BINANCE_CODES,
+                limits=(429, 418, 403),
                 duplicate_is_refused=True,
             ),
             VenueRow(
@@ -275,6 +277,7 @@ ROWS: Final[Mapping[str, VenueRow]] = MappingProxyType(
                 traits=TRAITS[Venue.BYBIT],
                 can_fail=frozenset(Fault),
                 codes=_BYBIT_CODES,
+                limits=(429, 403),
                 duplicate_is_refused=True,
             ),
             VenueRow(
@@ -287,6 +290,7 @@ ROWS: Final[Mapping[str, VenueRow]] = MappingProxyType(
                 traits=TRAITS[Venue.ALPACA],
                 can_fail=frozenset(Fault),
                 codes=_ALPACA_CODES,
+                limits=(429,),
                 duplicate_is_refused=True,
             ),
         )

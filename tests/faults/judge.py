@@ -142,10 +142,10 @@ def _wallet(records: Records, told: Told, finding: Finding) -> None:
 def _naked(records: Records, told: Told, limit: float, finding: Finding) -> None:
     ends = [told.at(r) for r in told.events if isinstance(r.event, TradeClosed | TradeAbandoned)]
     over = max(ends) if ends and told.by_hand else None
-    last = told.turns[-1][0]
+    last = told.turns[-1][0] if told.turns else None
     for span in unprotected_spans(records):
         start, end = span.start, span.end or last
-        if start is None or (over is not None and start >= over):
+        if start is None or end is None or (over is not None and start >= over):
             continue  # what its owner holds by hand beyond our trade is his
         seconds = (min(end, over or end) - start) / timedelta(seconds=1)
         finding.naked.append(seconds)

@@ -148,7 +148,6 @@ _REQUEST_FAULTS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("garbage", {"fault": Fault.GARBAGE}),
     ("late visibility", {"fault": Fault.LATE, "seconds": 12}),
 )
-_LIMITS: Final = (("429", 429), ("418", 418), ("403", 403))
 _STREAM_FAULTS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("duplicate events", {"fault": Fault.DUPLICATE, "count": 2}),
     ("duplicate events", {"fault": Fault.DUPLICATE, "count": 5}),
@@ -248,11 +247,11 @@ def _limits(row: VenueRow) -> Iterator[Cell]:
     if not _fits(row, Fault.LIMIT):
         return
     targets = {**TARGETS, **{f"query {name}": {"method": name} for name in QUERIES}}
-    for (target, shape), (name, status), direction in product(targets.items(), _LIMITS, _SIDES):
+    for (target, shape), status, direction in product(targets.items(), row.limits, _SIDES):
         rule = _rule(**shape, fault=Fault.LIMIT, status=status, seconds=2)
         first = (_rule(**_LIMIT_KIND, times=2),) if target == "limit" else ()
         for path in _PATHS.get(target, (Path.FALL,)):
-            yield Cell(row.name, target, name, "", path, direction, row.symbol, (*first, rule))
+            yield Cell(row.name, target, str(status), "", path, direction, row.symbol, (*first, rule))
 
 
 def _streams(row: VenueRow) -> Iterator[Cell]:
