@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from nexus_common.contracts.values import AccountId, Symbol, Venue, format_decimal, format_instant
 from nexus_common.runtime.ports import EventStore
@@ -23,6 +23,8 @@ from nexus_ops.decisions import events_of
 
 ZERO = Decimal(0)
 UNKNOWN_STRATEGY = "-"
+# A wallet stated for one of these says nothing that its own row does not; `wallet` is stated without a reason.
+FOLLOWING: Final = frozenset({"fill", "funding", "liquidation", "wallet"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,9 @@ class AccountBook:
             # Whatever left the wallet beside the realised loss, the venue kept.
             self._note(at, StatementKind.LIQUIDATION, change - self._seized, None)
             self._seized = None
-        elif reason not in ("fill", "funding", "liquidation"):
-            self._note(at, StatementKind.TRANSFER, change, None)
+        elif reason not in FOLLOWING:
+            kind = StatementKind.TRANSFER if reason == "transfer" else StatementKind.OTHER
+            self._note(at, kind, change, None)
 
     def _note(self, at: datetime, kind: StatementKind, amount: Decimal, symbol: Symbol | None) -> None:
         if amount:

@@ -208,5 +208,5 @@ def examine(seen: Examined) -> list[Finding]:
     found = [Finding("keys", *_keys(seen)), Finding("reached", *_reached(seen))]
     if seen.facts is not None:
         found += [Finding(name, *look(seen, seen.facts)) for name, look in _BY_FACTS.items()]
-        found += [Finding("note", Outcome.WARN, note) for note in seen.facts.notes]
+        found += [Finding("note", Outcome.UNSAID, note) for note in seen.facts.notes]
     return [*found, Finding("orders", *_orders(seen)), Finding("positions", *_positions(seen))]

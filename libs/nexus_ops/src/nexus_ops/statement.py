@@ -41,8 +41,11 @@ def compare(book: AccountBook, statement: Iterable[StatementRow]) -> list[str]:
 def _sums(amounts: Iterable[tuple[StatementKind, Symbol | None, Decimal]]) -> Sums:
     sums: Sums = {}
     for kind, symbol, amount in amounts:
-        # A liquidation's remainder is the account's, whatever the venue notes beside it.
-        key = (kind, None if kind is StatementKind.LIQUIDATION else symbol)
+        # Paid in or out, and by the venue for reasons of its own: words differ, the sum may not. A liquidation's
+        # remainder is the account's, whatever the venue notes beside it.
+        kind = StatementKind.TRANSFER if kind is StatementKind.OTHER else kind
+        whole = kind in (StatementKind.LIQUIDATION, StatementKind.TRANSFER)
+        key = (kind, None if whole else symbol)
         sums[key] = sums.get(key, ZERO) + amount
     return sums
 
