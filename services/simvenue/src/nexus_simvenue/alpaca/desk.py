@@ -19,6 +19,7 @@ from nexus_simvenue.alpaca.sessions import Session, us_sessions
 
 FRACTION = Decimal("0.000000001")
 _AFTER_HOURS = timedelta(hours=4)
+_MOMENT = timedelta(microseconds=1)
 _PRE_MARKET = timedelta(hours=5, minutes=30)
 _KINDS = {
     "market": OrderKind.MARKET,
@@ -64,15 +65,15 @@ class Desk:
         record.limit_price = wish.exits.take_profit if wish.order_class == "oco" else wish.limit_price
         record.stop_price = wish.stop_price
         self._check(book, record, held, price)
-        session, live = self._session(wish, now)
-        record.expires = self._expiry(wish, session)
+        at = self._exchange.at or now
+        live = self._is_live(wish, at)
+        record.expires = self._expiry(wish, self._session(wish, at))
         record.routed = live
         record.state = State.NEW if live else State.ACCEPTED
         legs = self._legs(book, record)
-        if live or not self._exchange.opens(wish.symbol):
-            problem = self._send(book, record)
-            if problem is not None:
-                raise problem
+        problem = self._send(book, record) if live else self._unaffordable(book, record, price)
+        if problem is not None:
+            raise problem
         for each in (record, *legs):
             book.add(each)
         book.tell("pending_new" if live else "accepted", record, now)
@@ -195,6 +196,14 @@ class Desk:
         record.source = self._exchange.account(book.account).orders[ticket.client_order_id]
         book.by_engine[ticket.client_order_id] = record
         return None
+
+    def _unaffordable(self, book: Book, record: Record, price: Decimal) -> Problem | None:
+        """Buying power of an order that waits for the open; the engine looks at it only then."""
+        cost = record.remaining * (record.limit_price or price)
+        free = self._exchange.account(book.account).available()
+        if record.intent.endswith("_close") or cost <= free:
+            return None
+        return rules.engine_refusal(Refused("-2019", ""), cost, free)
 
     def _epoch(self, book: Book) -> int:
         return self._exchange.account(book.account).epoch
@@ -340,14 +349,14 @@ class Desk:
 
     # -- time ---------------------------------------------------------------------------------------
 
-    def _session(self, wish: Wish, now: datetime) -> tuple[Session, bool]:
-        """The session for which an order is, and whether it is on."""
-        at = self._exchange.at or now
-        if wish.extended_hours:
-            session = us_sessions().current_or_next(at - _AFTER_HOURS)
-            return session, session.opens - _PRE_MARKET <= at
-        session = us_sessions().current_or_next(at)
-        return session, session.opens <= at
+    @staticmethod
+    def _session(wish: Wish, at: datetime) -> Session:
+        """The session for which an order is."""
+        return us_sessions().current_or_next(at - _AFTER_HOURS if wish.extended_hours else at)
+
+    def _is_live(self, wish: Wish, at: datetime) -> bool:
+        opens = self._session(wish, at).opens
+        return (opens - _PRE_MARKET if wish.extended_hours else opens) <= at
 
     @staticmethod
     def _expiry(wish: Wish, session: Session) -> datetime | None:
@@ -358,6 +367,10 @@ class Desk:
     def before_step(self, at: datetime) -> None:
         """End the DAY orders of a session whose close lies before the coming step."""
         us_sessions()  # Made before the first order, which shall not wait for it.
+        for book in self.books.values():
+            # Before the bars that end with this step, if they began with the session or later, so that what
+            # waited gets the price of the open. Where a bar of the extended hours stands open, behind it.
+            self._route(book, at - _MOMENT, lambda symbol: not self._exchange.opens(symbol))
         self._expire(lambda due: due < at)
 
     def tend(self) -> None:
@@ -367,7 +380,7 @@ class Desk:
             return
         for book in self.books.values():
             if book.account in self._exchange.accounts:
-                self._route(book, at)
+                self._route(book, at, lambda _symbol: True)
                 self.hear(book)
         self._expire(lambda due: due <= at)
 
@@ -383,9 +396,12 @@ class Desk:
                 ):
                     self._finish(book, record, State.EXPIRED, at)
 
-    def _route(self, book: Book, at: datetime) -> None:
+    def _route(self, book: Book, at: datetime, may: Callable[[str], bool]) -> None:
+        """Send what has waited for the market that is open at this moment."""
         for record in list(book.open.values()):
-            if record.routed or record.state is not State.ACCEPTED or not self._session(record.wish, at)[1]:
+            if record.routed or record.state is not State.ACCEPTED or not may(record.symbol):
+                continue
+            if not self._is_live(record.wish, at):
                 continue
             record.routed = True
             if record.source is None and self._send(book, record) is not None:
