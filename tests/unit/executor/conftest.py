@@ -31,7 +31,7 @@ from nexus_common.contracts.values import (
     Venue,
 )
 from nexus_common.runtime.desk import WorkDesk
-from nexus_common.runtime.ports import Batch, StreamAppend
+from nexus_common.runtime.ports import Batch, Lease, StreamAppend
 from nexus_common.runtime.recall import recall
 from nexus_common.runtime.ring import Token
 from nexus_common.runtime.seat import Seat
@@ -39,13 +39,13 @@ from nexus_common.runtime.store.memory import MemoryStore
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.traits import VenueTraits
 from nexus_executor.handlers import ExecutorReactor
+from nexus_executor.venues.access import TurnClock
 from nexus_executor.venues.broker import Broker, Refused, Unknown, VenueDown
 from nexus_executor.venues.paper import LocalGateway, PaperBroker
 from nexus_market.exchange import Exchange, ExchangeSettings, Ohlcv
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
 
 NOON = datetime(2024, 6, 3, 12, 0, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
 ANNA = UserId("anna")
 PAPER = AccountId("anna-paper")
 BTC = Symbol("BTCUSDT")
@@ -78,6 +78,14 @@ class Kills:
             raise Killed
 
 
+class Stream:
+    """Whether an account's private stream has gone silent; a backfill wakes it. `asked`: backfills so far."""
+
+    def __init__(self) -> None:
+        self.is_silent = False
+        self.asked = 0
+
+
 class MortalBroker:
     """A broker whose process can die before a request leaves and after its answer came."""
 
@@ -89,7 +97,9 @@ class MortalBroker:
         lose: Callable[[str], str | None],
         traits: VenueTraits | None,
         conclusive: bool,
+        stream: Stream,
     ) -> None:
+        self.stream = stream
         self.traits = traits or inner.traits
         self.conclusive_lookup = conclusive
         self._inner = inner
@@ -107,6 +117,10 @@ class MortalBroker:
                 raise VenueDown("no answer")
             if lost == "request":
                 return Unknown("time-out before it arrived")
+            if name == "backfill":
+                self.stream.is_silent, self.stream.asked = False, self.stream.asked + 1
+            if name == "updates" and self.stream.is_silent:
+                return []
             refused = self._refuse(args[0]) if name == "submit" else None
             answer = refused if refused is not None else await call(*args)
             self._kills.point()
@@ -157,6 +171,9 @@ class World:
         self.refuse: Callable[[Any], Refused | None] = lambda order: None
         # Whether the "request" or the "answer" of a call is lost on the way, or the venue is "down".
         self.lose: Callable[[str], str | None] = lambda call: None
+        self.stream = Stream()
+        self.clock = TurnClock()
+        self.lease: Lease | None = None
         self.deaths = 0
         self.at = NOON
         self.venue = venue
@@ -192,11 +209,16 @@ class World:
                 lambda call: self.lose(call),
                 self._traits,
                 self._conclusive,
+                self.stream,
             )
 
-        self.reactor = ExecutorReactor(broker, self._rules)
+        self.reactor = ExecutorReactor(broker, self._rules, clock=self.clock)
         self.desk = WorkDesk(
-            store, Service.EXECUTOR.value, self.reactor.observe, await self.store.inbox("executor")
+            store,
+            Service.EXECUTOR.value,
+            self.reactor.observe,
+            await self.store.inbox("executor"),
+            lease=lambda: self.lease,
         )
         observed = await recall(self.reactor, store)
         self.seat = Seat(self.reactor, self.desk, store, OWN, observed)
@@ -252,9 +274,10 @@ class World:
         symbol: Symbol = BTC,
         funding: str | None = None,
         volume: str = "1000",
+        seconds: int = 60,
     ) -> list[UUID]:
         """One market instant: the bar closes and trades, executor hears it, requests come, executor acts."""
-        self.at += MINUTE
+        self.at += timedelta(seconds=seconds)
         open_, high, low, close = (Decimal(number) for number in bar)
         following = Decimal(next_open) if next_open else close
         self.exchange.step(
@@ -278,11 +301,13 @@ class World:
         await self._turn(4)
         return told
 
-    async def flat(self, price: str, *requests: tuple[str, Event], minutes: int = 1) -> list[UUID]:
-        """Minutes in which the price does not move."""
+    async def flat(
+        self, price: str, *requests: tuple[str, Event], minutes: int = 1, seconds: int = 60
+    ) -> list[UUID]:
+        """Minutes (of so many seconds) in which the price does not move."""
         told: list[UUID] = []
         for _ in range(minutes):
-            told += await self.minute((price, price, price, price), *requests)
+            told += await self.minute((price, price, price, price), *requests, seconds=seconds)
             requests = ()
         return told
 

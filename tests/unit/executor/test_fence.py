@@ -12,6 +12,7 @@ import pytest
 from nexus_common.contracts.account import AccountOpened
 from nexus_common.contracts.order import (
     Leg,
+    OrderAmended,
     OrderIntentRecorded,
     OrderKind,
     SubmitAccepted,
@@ -19,8 +20,10 @@ from nexus_common.contracts.order import (
     SubmitUnknown,
 )
 from nexus_common.contracts.session import KillRequested
-from nexus_common.contracts.trade import TradeAbandoned, TradeClosed, TradeDeclined
-from nexus_common.contracts.values import UserId
+from nexus_common.contracts.trade import ProtectionFailed, TradeAbandoned, TradeClosed, TradeDeclined
+from nexus_common.contracts.values import UserId, Venue
+from nexus_common.runtime.errors import LeaseLost
+from nexus_executor.domain.traits import TRAITS
 from nexus_executor.venues.broker import Fenced
 from nexus_market.exchange import duplicate_orders
 
@@ -54,6 +57,118 @@ async def test_an_order_that_arrived_without_an_answer_is_adopted(
     assert entry in [accepted.client_order_id for accepted in await world.all_of(SubmitAccepted)]
     assert not duplicate_orders(world.exchange.records)
     assert sum(order.kind is OrderKind.STOP for order in world.resting()) == 1
+
+
+async def test_what_is_found_is_adopted_in_the_same_turn(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world, conclusive=False)
+    world.lose = losing(submit="answer")
+    await world.flat("60000", to_risk(verdict()))
+    unknown = {event.client_order_id for event in await world.all_of(SubmitUnknown)}
+    accepted = {event.client_order_id for event in await world.all_of(SubmitAccepted)}
+    assert unknown == accepted != set()
+    assert sum(order.kind is OrderKind.STOP for order in world.resting()) == 1
+    assert not duplicate_orders(world.exchange.records)
+
+
+async def test_an_absence_is_proven_by_three_lookups_over_twenty_seconds_behind_the_deadline(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world, conclusive=False)
+    world.lose = losing(submit="request")
+    await world.flat("60000", to_risk(verdict(valid_until=NOON + timedelta(minutes=2, seconds=1))))
+    world.lose = losing()
+    # 5 s of receive window and 2 s of margin: from 8 s on it counts, and 20 s later it is enough.
+    for _ in range(6):
+        await world.flat("60000", seconds=4)
+    assert await world.all_of(SubmitProvenAbsent) == []
+    await world.flat("60000", seconds=4)
+    await world.only(SubmitProvenAbsent)
+    await world.only(TradeAbandoned)
+
+
+async def test_an_order_that_shows_up_late_is_adopted_before_it_counts_as_absent(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world, conclusive=False)
+    world.lose = losing(submit="answer", lookup="request")
+    await world.flat("60000", to_risk(verdict()))
+    assert await world.all_of(SubmitAccepted) == []
+    world.lose = losing()
+    await world.flat("60000", seconds=1)
+    await world.all_of(SubmitAccepted)
+    assert await world.all_of(SubmitProvenAbsent) == []
+    assert not duplicate_orders(world.exchange.records)
+
+
+async def test_a_cancel_without_an_answer_is_asked_again_each_turn(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world, conclusive=False, traits=TRAITS[Venue.BINANCE])
+    await world.flat("60000", to_risk(verdict()))
+    world.lose = losing(cancel="request")
+    await world.minute(("60000", "60650", "60000", "60500"))
+    assert sum(order.kind is OrderKind.STOP for order in world.resting()) == 2  # both cover it
+    world.lose = losing()
+    await world.flat("60500")
+    assert sum(order.kind is OrderKind.STOP for order in world.resting()) == 1
+
+
+async def test_a_move_without_an_answer_is_asked_again_each_turn(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world, conclusive=False)
+    await world.flat("60000", to_risk(verdict()))
+    world.lose = losing(amend="answer")
+    await world.minute(("60000", "60650", "60000", "60500"))
+    assert await world.all_of(OrderAmended) == []
+    world.lose = losing()
+    await world.flat("60500")
+    assert (await world.only(OrderAmended)).trigger_price == Decimal("60060.1")
+
+
+async def test_a_stop_that_is_not_confirmed_in_any_kind_within_five_seconds_ends_the_trade(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await opened(make_world, conclusive=False)
+    world.refuse = lambda order: None
+    sent: list[str] = []
+
+    def lose_stops(call: str) -> str | None:
+        return "request" if call in ("submit", "lookup") and sent else None
+
+    def remember(order: Any) -> None:
+        sent.append(order.client_order_id)
+
+    world.lose, world.refuse = lose_stops, remember
+    await world.flat("60000", to_risk(verdict()))
+    assert world.held() == Decimal("0.1")
+    world.lose = losing(lookup="request")
+    await world.flat("60000", seconds=6)
+    assert "no confirmed stop" in (await world.only(ProtectionFailed)).detail
+    assert world.held() == 0
+
+
+async def test_the_clock_that_requests_are_signed_with_is_the_turns(make_world: Make) -> None:
+    world = await opened(make_world)
+    assert world.clock.now() == world.at
+
+
+async def test_an_executor_whose_lease_was_lost_sends_nothing(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = make_world()
+    world.lease = await world.store.claim("executor", "first", 0)
+    await world.start()
+    await world.flat("60000")
+    await world.flat("60000", to_risk(verdict()))
+    before = list(world.exchange.records)
+    assert await world.store.claim("executor", "second", 60) is not None
+    with pytest.raises(LeaseLost):
+        await world.flat("60000", KILL)
+    assert world.exchange.records == before
+    assert world.held() == Decimal("0.1")
 
 
 async def test_an_order_that_never_arrived_is_given_up_when_that_is_proven_and_not_before(

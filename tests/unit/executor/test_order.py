@@ -150,11 +150,23 @@ def test_what_was_accepted_or_traded_cannot_be_denied(contradiction: Any) -> Non
     given(ORDER, *SENT, filled()).when(contradiction).then_broken("traded")
 
 
-def test_a_refused_order_does_not_live() -> None:
-    refused = SubmitRefused(client_order_id=ID, code="c", reason="r")
-    for command in (fill(), RecordCanceled("x", NOON), RecordTriggered(Decimal(1), NOON)):
-        given(ORDER, *SENT, refused).when(command).then_broken("refused")
-    given(ORDER, *SENT, refused).when(ACCEPT).then_broken("now said to be")
+DEAD: list[OrderEvent] = [
+    SubmitRefused(client_order_id=ID, code="c", reason="r"),
+    SubmitProvenAbsent(client_order_id=ID, evidence="asked three times"),
+]
+
+
+@pytest.mark.parametrize("dead", DEAD)
+def test_an_order_that_never_lived_does_not_end(dead: OrderEvent) -> None:
+    for command in (RecordCanceled("x", NOON), RecordTriggered(Decimal(1), NOON)):
+        given(ORDER, *SENT, dead).when(command).then_nothing()
+    given(ORDER, *SENT, dead).when(ACCEPT).then_broken("now said to be")
+
+
+@pytest.mark.parametrize("dead", DEAD)
+def test_a_fill_is_never_lost_whatever_was_concluded_before(dead: OrderEvent) -> None:
+    story = given(ORDER, *SENT, dead).when(fill()).then(filled())
+    assert story.state.status is OrderStatus.WORKING
 
 
 def test_a_fill_before_the_answer_is_a_fact() -> None:
@@ -275,7 +287,8 @@ def test_the_status_never_goes_back(commands: list[Any]) -> None:
             state = ORDER.fold(ORDER.decide(command, state), state)
         except InvariantBroken:
             continue
-        assert RANK.get(state.status, 4) >= RANK.get(before.status, 4)
+        if before.status is not OrderStatus.REFUSED:  # which a fill disproves
+            assert RANK.get(state.status, 4) >= RANK.get(before.status, 4)
         assert state.filled >= before.filled
         if before.status is OrderStatus.FILLED:
             assert state.status is OrderStatus.FILLED

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from nexus_common.contracts.account import PositionDrifted
-from nexus_common.contracts.order import OrderKind
-from nexus_common.contracts.trade import TradeDeclined
+from nexus_common.contracts.order import OrderCanceled, OrderKind
+from nexus_common.contracts.trade import TradeClosed, TradeDeclined, TradeEntered
 from nexus_common.contracts.values import ClientOrderId, Side, Symbol
 from nexus_executor.reconcile import Comparison, compare_positions, vanished_orders
 from nexus_executor.venues.broker import VenueOrder, VenueOrderStatus, VenuePosition
-from nexus_market.exchange import Ticket
 
 BTC, ETH = Symbol("BTCUSDT"), Symbol("ETHUSDT")
 
@@ -49,32 +50,41 @@ def test_orders_that_do_not_stand_are_found() -> None:
     assert vanished_orders([ClientOrderId("a"), ClientOrderId("b")], [stop]) == (ClientOrderId("b"),)
 
 
-async def a_drifted_world(
-    make_world: Callable[..., Any], verdict: Callable[..., Any], to_risk: Callable[..., Any]
-) -> Any:
-    """Somebody sold 0.04 of our 0.1 BTC by hand."""
-    world = make_world()
-    await world.start()
-    await world.flat("60000")
-    await world.flat("60000", to_risk(verdict()))
-    by_hand = Ticket("by-hand", BTC, Side.SELL, OrderKind.MARKET, Decimal("0.04"), reduce_only=True)
-    world.exchange.submit("anna-paper", 1, by_hand)
-    await world.flat("60000")
-    return world
+Make = Callable[..., Any]
+Tell = Callable[..., Any]
+PAPER = "anna-paper"
+
+
+async def a_long(make_world: Make, verdict: Tell, to_risk: Tell, **world: Any) -> Any:
+    made = make_world(**world)
+    await made.start()
+    await made.flat("60000")
+    await made.flat("60000", to_risk(verdict()))
+    return made
+
+
+def the_stop(world: Any) -> Any:
+    return next(order for order in world.resting() if order.kind is OrderKind.STOP)
+
+
+def hide(world: Any, symbol: Symbol, quantity: str) -> None:
+    """The venue holds something else from now on, and no message says why."""
+    position = world.exchange.account(PAPER).positions[symbol]
+    position.quantity += Decimal(quantity)
+    position.cost += Decimal(quantity) * 60_000
 
 
 async def test_a_difference_is_reported_once_and_again_when_it_is_gone(
-    make_world: Callable[..., Any], verdict: Callable[..., Any], to_risk: Callable[..., Any]
+    make_world: Make, verdict: Tell, to_risk: Tell
 ) -> None:
-    world = await a_drifted_world(make_world, verdict, to_risk)
+    world = await a_long(make_world, verdict, to_risk)
+    hide(world, BTC, "-0.04")
     await world.reconcile()
     drifted = await world.only(PositionDrifted)
     assert (drifted.expected, drifted.held) == (Decimal("0.1"), Decimal("0.06"))
     await world.reconcile()
     assert len(await world.all_of(PositionDrifted)) == 1
-    back = Ticket("back", BTC, Side.BUY, OrderKind.MARKET, Decimal("0.04"), leverage=5)
-    world.exchange.submit("anna-paper", 1, back)
-    await world.flat("60000")
+    hide(world, BTC, "0.04")
     await world.reconcile()
     last = (await world.all_of(PositionDrifted))[-1]
     assert last.expected == last.held
@@ -82,25 +92,93 @@ async def test_a_difference_is_reported_once_and_again_when_it_is_gone(
     assert len(await world.all_of(PositionDrifted)) == 2
 
 
-async def test_no_new_exposure_where_the_books_differ(
-    make_world: Callable[..., Any], verdict: Callable[..., Any], to_risk: Callable[..., Any]
-) -> None:
-    world = await a_drifted_world(make_world, verdict, to_risk)
+async def test_no_new_exposure_where_the_books_differ(make_world: Make, verdict: Tell, to_risk: Tell) -> None:
+    world = await a_long(make_world, verdict, to_risk)
+    hide(world, BTC, "-0.04")
     await world.reconcile()
     await world.flat("60000", to_risk(verdict(quantity="0.01")))
     assert "that our fills do not explain" in (await world.only(TradeDeclined)).reason
 
 
-async def test_a_stop_that_vanished_without_a_word_is_placed_again(
-    make_world: Callable[..., Any], verdict: Callable[..., Any], to_risk: Callable[..., Any]
+async def test_a_stop_that_vanished_without_a_word_is_placed_again_in_the_turn_that_finds_it(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await a_long(make_world, verdict, to_risk)
+    await world.flat("60000", seconds=30)
+    stop = the_stop(world).ticket.client_order_id
+    assert world.exchange.vanish(PAPER, stop)
+    await world.flat("60000", seconds=20)
+    assert not any(order.kind is OrderKind.STOP for order in world.resting())
+    await world.flat("60000", seconds=40)  # looked at once a minute while something is held
+    assert the_stop(world).ticket.client_order_id != stop
+    assert [c.reason for c in await world.all_of(OrderCanceled) if c.client_order_id == stop] == [
+        "missing at the venue"
+    ]
+    before = len(await world.events())
+    await world.reconcile()
+    await world.reconcile()
+    assert len(await world.events()) == before
+
+
+async def test_a_fill_that_the_stream_kept_back_is_asked_for(
+    make_world: Make, verdict: Tell, to_risk: Tell
 ) -> None:
     world = make_world()
     await world.start()
     await world.flat("60000")
+    world.stream.is_silent = True
     await world.flat("60000", to_risk(verdict()))
-    stop = next(order for order in world.resting() if order.kind is OrderKind.STOP)
-    world.exchange.cancel("anna-paper", 1, stop.ticket.client_order_id)
-    world.exchange.account("anna-paper").updates.pop()
-    await world.reconcile()
+    assert (world.held(), await world.all_of(TradeEntered)) == (Decimal("0.1"), [])
+    await world.flat("60000", seconds=2)
+    assert (await world.only(TradeEntered)).quantity == Decimal("0.1")
+    assert the_stop(world).trigger_price == 59_400
+
+
+async def test_a_difference_that_a_lost_message_explains_is_none(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await a_long(make_world, verdict, to_risk)
+    world.stream.is_silent = True
+    await world.minute(("60000", "60000", "59000", "59000"))
+    assert world.held() == 0
+    assert (await world.only(TradeClosed)).exit_price == 59_400
+    assert await world.all_of(PositionDrifted) == []
+
+
+async def test_an_account_is_compared_when_its_venue_is_back(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await a_long(make_world, verdict, to_risk)
+    world.lose = lambda call: "down" if call == "updates" else None
+    await world.flat("60000", seconds=5)
+    world.exchange.vanish(PAPER, the_stop(world).ticket.client_order_id)
+    world.lose = lambda call: None
+    await world.flat("60000", seconds=5)
+    assert the_stop(world).trigger_price == 59_400
+
+
+@pytest.mark.parametrize("seconds", [59, 60])
+async def test_what_rests_is_looked_at_once_a_minute_and_else_every_five(
+    make_world: Make, verdict: Tell, to_risk: Tell, seconds: int
+) -> None:
+    world = make_world()
+    await world.start()
     await world.flat("60000")
-    assert sum(order.kind is OrderKind.STOP for order in world.resting()) == 1
+    asked: list[str] = []
+    world.lose = lambda call: asked.append(call) if call == "positions" else None
+    await world.flat("60000", minutes=4)
+    assert asked == []
+    await world.flat("60000", to_risk(verdict()))
+    asked.clear()
+    await world.flat("60000", seconds=seconds)
+    assert bool(asked) == (seconds == 60)
+
+
+async def test_a_restarted_executor_asks_what_happened_before_it_believes_its_books(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await a_long(make_world, verdict, to_risk)
+    asked = world.stream.asked
+    world.kills.at = world.kills.passed + 1
+    await world.flat("60000")
+    assert (world.deaths, world.stream.asked) == (1, asked + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from nexus_common.contracts.trade import (
 )
 from nexus_common.contracts.values import AccountId, Service
 from nexus_common.runtime.ports import Desk, Turn
+from nexus_executor.connections import Connections
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.order import ORDER, OrderStatus
@@ -42,7 +43,7 @@ from nexus_executor.domain.situation import (
 from nexus_executor.domain.trade import TRADE, TradeState
 from nexus_executor.domain.view import View
 from nexus_executor.fence import Change, Fence
-from nexus_executor.reconcile import reconcile
+from nexus_executor.reconcile import Reconciler
 from nexus_executor.requests import Requests
 from nexus_executor.timers import Timers
 from nexus_executor.updates import Updates
@@ -91,11 +92,15 @@ class ExecutorReactor:
         self._rules = rules or ExecutionRules()
         self._owns = owns
         self._view = View()
-        self._fence = Fence(self._view, brokers, owns, self._rules, note)
-        self._updates = Updates(self._view, self._fence, self._rules)
+        self._connections = Connections(self._view, brokers)
+        self._fence = Fence(self._view, self._connections, owns, self._rules, note)
+        self._updates = Updates(self._view, self._connections, self._rules)
+        self._reconciler = Reconciler(self._view, self._connections, self._updates, self._rules)
         self._requests = Requests(self._view, owns, self._rules)
-        self._timers = Timers(self._view, owns, self._rules, self._fence.traits)
-        self._unreconciled: dict[AccountId, None] | None = None
+        self._timers = Timers(self._view, owns, self._rules, self._connections.traits)
+        # Accounts whose venue did not answer last time: compared as a whole when it does again.
+        self._lost: set[AccountId] = set()
+        self._has_started = False
 
     def observe(self, envelope: Envelope[Event]) -> None:
         self._view.observe(envelope)
@@ -111,7 +116,8 @@ class ExecutorReactor:
         if self._view.unsettled:
             await self._fence.settle(turn.at, desk)
         answering = await self._pull(self._own_accounts(), desk)
-        await self._reconcile_once(answering, turn.at, desk)
+        await self._check(answering, turn.at, desk)
+        self._has_started = True
         if batch:
             await self._requests.take(batch, turn.at, desk)
         await self._timers.ring(turn.at, desk)
@@ -129,16 +135,19 @@ class ExecutorReactor:
     async def quiet(self, at: datetime, desk: Desk) -> Quiet | None:
         """Until a held trade's time or its break-even price; what its orders do, their venue knows."""
         view = self._view
-        if view.restless or view.unsettled or view.proposals or self._unreconciled is None:
+        if view.restless or view.unsettled or view.proposals or not self._has_started:
             return None
-        if self._unreconciled or any(self._owns(name) and name not in view.opened for name in view.accounts):
+        if any(self._owns(name) and name not in view.opened for name in view.accounts):
+            return None
+        # The timer of the comparison is none to wake for: a played venue loses nothing.
+        if self._lost or any(map(self._reconciler.is_new, self._own_accounts())):
             return None
         return await self._timers.quiet(desk)
 
     async def reconcile(self, at: datetime, desk: Desk) -> None:
         """Compare every account with its venue, on demand."""
         for account in await self._pull(self._own_accounts(), desk):
-            await reconcile(account, at, self._view, self._fence, desk)
+            await self._reconciler.reconcile(account, at, desk)
 
     # -- accounts -----------------------------------------------------------------------------------
 
@@ -151,7 +160,7 @@ class ExecutorReactor:
                 continue
             spec = account.spec
             try:
-                wallet = await self._fence.open(name)
+                wallet = await self._connections.open(name)
             except VenueDown:
                 continue
             command = OpenAccount(name, account.user, spec.venue, spec.paper, spec.currency, wallet, at)
@@ -161,13 +170,30 @@ class ExecutorReactor:
     async def _pull(self, accounts: Sequence[AccountId], desk: Desk) -> list[AccountId]:
         return [account for account in accounts if await self._updates.pull(account, desk)]
 
-    async def _reconcile_once(self, accounts: Sequence[AccountId], at: datetime, desk: Desk) -> None:
-        """After a start each account is compared with its venue, as soon as that answers."""
-        if self._unreconciled is None:
-            self._unreconciled = dict.fromkeys(self._own_accounts())
-        for account in accounts:
-            if account in self._unreconciled and await reconcile(account, at, self._view, self._fence, desk):
-                del self._unreconciled[account]
+    async def _check(self, answering: Sequence[AccountId], at: datetime, desk: Desk) -> None:
+        """Ask again where something should have been heard by now, and compare the accounts that are due."""
+        back = self._lost & set(answering)
+        self._lost = set(self._own_accounts()) - set(answering)
+        doubtful = self._fence.take_doubtful()
+        overdue = self._view.overdue(at - timedelta(seconds=self._rules.witness_seconds))
+        for account in answering:
+            is_due = account in back or account in doubtful or self._reconciler.is_due(account, at)
+            if is_due:
+                done = await self._reconciler.reconcile(account, at, desk)
+            elif account in overdue:
+                done = await self._witness(account, overdue[account], desk)
+            else:
+                done = True
+            if not done:
+                self._lost.add(account)
+
+    async def _witness(self, account: AccountId, since: datetime, desk: Desk) -> bool:
+        """The stream of an account may have gone silent: ask for what happened in another way."""
+        try:
+            await self._reconciler.backfill(account, since - timedelta(minutes=1), desk)
+        except VenueDown:
+            return False
+        return True
 
     # -- the desired state --------------------------------------------------------------------------
 
@@ -199,7 +225,7 @@ class ExecutorReactor:
             Placed(note.order, note.leg, note.started_at, await desk.state(ORDER, note.order))
             for note in holding.orders.values()
         ]
-        traits = self._fence.traits(holding.account)
+        traits = self._connections.traits(holding.account)
         situation = Situation(
             trade,
             orders,

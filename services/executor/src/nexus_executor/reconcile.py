@@ -1,25 +1,35 @@
-"""What the venue holds against what our fills say: differences become facts, fills are never invented."""
+"""What the venue holds against what our fills say: differences become facts, fills are never invented.
+
+Compared after a start, after a connection was lost, and on a timer. A difference may only mean that a message
+got lost on its way: the venue is asked for what happened, and only what is different then is one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nexus_common.contracts import ids
 from nexus_common.contracts.account import ReportDrift
-from nexus_common.contracts.order import RecordCanceled
+from nexus_common.contracts.order import Leg, OrderKind, RecordCanceled
 from nexus_common.contracts.values import AccountId, ClientOrderId, Symbol
 from nexus_common.runtime.ports import Desk
+from nexus_executor.connections import Connections
 from nexus_executor.domain.account import ACCOUNT, AccountState
+from nexus_executor.domain.holding import Holding, OrderNote
 from nexus_executor.domain.order import ORDER, OrderState, OrderStatus
+from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, TradeState
 from nexus_executor.domain.view import View
-from nexus_executor.fence import Fence
-from nexus_executor.venues.broker import VenueDown, VenueOrder, VenuePosition
+from nexus_executor.updates import Updates
+from nexus_executor.venues.broker import Broker, VenueDown, VenueOrder, VenuePosition
 
 _ZERO = Decimal(0)
+_MARGIN: Final = timedelta(minutes=1)
+ATTACHED_LEGS: Final = {OrderKind.STOP: Leg.STOP, OrderKind.TRAILING_STOP: Leg.TRAIL}
 
 
 class Comparison(NamedTuple):
@@ -28,6 +38,19 @@ class Comparison(NamedTuple):
     symbol: Symbol
     expected: Decimal
     held: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Where the books differ: positions, and orders that should stand and do not."""
+
+    positions: tuple[Comparison, ...]
+    vanished: tuple[tuple[Holding, ClientOrderId], ...]
+    prices: Mapping[Symbol, Decimal]
+
+    @property
+    def any(self) -> bool:
+        return bool(self.vanished) or any(each.expected != each.held for each in self.positions)
 
 
 def compare_positions(
@@ -51,51 +74,116 @@ def vanished_orders(
     return tuple(order for order in working if order not in there)
 
 
-async def reconcile(account: AccountId, at: datetime, view: View, fence: Fence, desk: Desk) -> bool:
-    """Compare one account with its venue; to be called when all its updates are recorded.
+class Reconciler:
+    """Compares accounts with their venues when that is due; a second pass records nothing."""
 
-    False when the venue does not answer. A second pass records nothing.
-    """
-    try:
-        broker = await fence.broker(account)
+    def __init__(self, view: View, connections: Connections, updates: Updates, rules: ExecutionRules) -> None:
+        self._view = view
+        self._connections = connections
+        self._updates = updates
+        self._rules = rules
+        # When each account was last found to be as its venue says, or was made so.
+        self._agreed: dict[AccountId, datetime] = {}
+        self._reconnects: dict[AccountId, int] = {}
+
+    def is_new(self, account: AccountId) -> bool:
+        """Whether this process has not compared the account yet."""
+        return account not in self._agreed
+
+    def is_due(self, account: AccountId, at: datetime) -> bool:
+        last = self._agreed.get(account)
+        if last is None or self._connections.reconnects(account) != self._reconnects.get(account, 0):
+            return True
+        holds = any(holding.filled_at is not None for holding in self._view.held_by(account))
+        seconds = self._rules.reconcile_seconds
+        if holds:
+            seconds = min(seconds, self._rules.protection_check_seconds)
+        return at - last >= timedelta(seconds=seconds)
+
+    async def reconcile(self, account: AccountId, at: datetime, desk: Desk) -> bool:
+        """To be called when all updates of the account are recorded; False when its venue does not answer."""
+        reconnects = self._connections.reconnects(account)
+        try:
+            broker = await self._connections.broker(account)
+            if self.is_new(account):
+                await self.backfill(account, self._since(account, at), desk)
+            found = await self._compare(account, broker, at, desk)
+            if found.any:
+                await self.backfill(account, self._since(account, at), desk)
+                found = await self._compare(account, broker, at, desk)
+        except VenueDown:
+            return False
+        await self._report(account, found, at, desk)
+        self._agreed[account], self._reconnects[account] = at, reconnects
+        return True
+
+    async def backfill(self, account: AccountId, since: datetime, desk: Desk) -> None:
+        """Have the venue tell again what happened since then, and record what is new; raises VenueDown."""
+        broker = await self._connections.broker(account)
+        symbols = sorted({holding.symbol for holding in self._of(account)})
+        await broker.backfill(since, symbols)
+        if not await self._updates.pull(account, desk):
+            raise VenueDown(f"{account} does not answer")
+
+    def _of(self, account: AccountId) -> list[Holding]:
+        """Trades whose orders may still do something, those that are over among them."""
+        holdings = self._view.holdings.values()
+        return [each for each in holdings if each.account == account and each.proposed is None]
+
+    def _since(self, account: AccountId, at: datetime) -> datetime:
+        known = self._agreed.get(account)
+        if known is not None:
+            return known - _MARGIN
+        return min([holding.since for holding in self._of(account)], default=at) - _MARGIN
+
+    # -- comparing ----------------------------------------------------------------------------------
+
+    async def _compare(self, account: AccountId, broker: Broker, at: datetime, desk: Desk) -> Differences:
         positions, standing = await broker.positions(), await broker.open_orders()
-    except VenueDown:
-        return False
-    await _report_drifts(account, positions, at, view, desk)
-    await _report_vanished(account, standing, at, view, desk)
-    return True
-
-
-async def _report_drifts(
-    account: AccountId, positions: Sequence[VenuePosition], at: datetime, view: View, desk: Desk
-) -> None:
-    expected: dict[Symbol, Decimal] = {}
-    for holding in view.held_by(account):
-        trade: TradeState = await desk.state(TRADE, holding.trade)
-        if trade.is_held:
-            signed = trade.remaining * holding.direction.sign
-            expected[holding.symbol] = expected.get(holding.symbol, _ZERO) + signed
-    state: AccountState = await desk.state(ACCOUNT, account)
-    for symbol, ours, theirs in compare_positions(expected, positions, state.drifts):
-        await desk.handle(
-            ACCOUNT,
-            account,
-            ReportDrift(account, symbol, ours, theirs, at),
-            cause=ids.timer_id(f"reconcile/{account}/{symbol}", at),
-            account=account,
+        expected: dict[Symbol, Decimal] = {}
+        for holding in self._view.held_by(account):
+            trade: TradeState = await desk.state(TRADE, holding.trade)
+            if trade.is_held:
+                signed = trade.remaining * holding.direction.sign
+                expected[holding.symbol] = expected.get(holding.symbol, _ZERO) + signed
+        state: AccountState = await desk.state(ACCOUNT, account)
+        return Differences(
+            compare_positions(expected, positions, state.drifts),
+            tuple([each async for each in self._vanished(account, standing, at, desk)]),
+            {position.symbol: position.entry_price for position in positions},
         )
 
+    async def _vanished(
+        self, account: AccountId, standing: Sequence[VenueOrder], at: datetime, desk: Desk
+    ) -> AsyncIterator[tuple[Holding, ClientOrderId]]:
+        visible = timedelta(seconds=self._rules.visible_after_seconds)
+        for holding in self._of(account):
+            attached = {
+                ATTACHED_LEGS.get(order.kind)
+                for order in standing
+                if order.attached and order.symbol == holding.symbol
+            }
+            working: list[ClientOrderId] = []
+            for note in holding.orders.values():
+                state: OrderState = await desk.state(ORDER, note.order)
+                is_working = state.status is OrderStatus.WORKING and state.is_answered
+                if is_working and at - note.started_at > visible and not _is_attached(note, state, attached):
+                    working.append(note.order)
+            for order in vanished_orders(working, standing):
+                yield holding, order
 
-async def _report_vanished(
-    account: AccountId, standing: Sequence[VenueOrder], at: datetime, view: View, desk: Desk
-) -> None:
-    for holding in [h for h in view.holdings.values() if h.account == account]:
-        working: list[ClientOrderId] = []
-        for order in holding.orders:
-            state: OrderState = await desk.state(ORDER, order)
-            if state.status is OrderStatus.WORKING and state.is_answered:
-                working.append(order)
-        for order in vanished_orders(working, standing):
+    # -- reporting ----------------------------------------------------------------------------------
+
+    async def _report(self, account: AccountId, found: Differences, at: datetime, desk: Desk) -> None:
+        for symbol, ours, theirs in found.positions:
+            await desk.handle(
+                ACCOUNT,
+                account,
+                ReportDrift(account, symbol, ours, theirs, at),
+                cause=ids.timer_id(f"reconcile/{account}/{symbol}/{ours}/{theirs}", at),
+                account=account,
+            )
+        for holding, order in found.vanished:
             await desk.handle(
                 ORDER,
                 order,
@@ -104,3 +192,8 @@ async def _report_vanished(
                 correlation=holding.correlation,
                 account=account,
             )
+
+
+def _is_attached(note: OrderNote, state: OrderState, attached: set[Leg | None]) -> bool:
+    """Whether the position's own stop at the venue, which bears no name, is this order."""
+    return note.leg in attached and state.intent is not None and state.intent.close_position

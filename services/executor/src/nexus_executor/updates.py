@@ -17,13 +17,13 @@ from nexus_common.contracts.order import Leg, RecordCanceled, RecordFill, Record
 from nexus_common.contracts.trade import NoteFunding, RecordEntryFill, RecordExitFill
 from nexus_common.contracts.values import AccountId
 from nexus_common.runtime.ports import Desk
+from nexus_executor.connections import Connections
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.order import ORDER, OrderState
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, Phase, TradeState
 from nexus_executor.domain.view import View
-from nexus_executor.fence import Fence
 from nexus_executor.venues.broker import UpdateKind, VenueDown, VenueUpdate
 
 LIQUIDATION = "liquidation"
@@ -38,15 +38,15 @@ def source(account: AccountId) -> str:
 class Updates:
     """Pulls and records; the position read up to is committed with what was recorded from it."""
 
-    def __init__(self, view: View, fence: Fence, rules: ExecutionRules) -> None:
+    def __init__(self, view: View, connections: Connections, rules: ExecutionRules) -> None:
         self._view = view
-        self._fence = fence
+        self._connections = connections
         self._rules = rules
 
     async def pull(self, account: AccountId, desk: Desk) -> bool:
         """Record everything new of one account; False when its venue does not answer."""
         try:
-            broker = await self._fence.broker(account)
+            broker = await self._connections.broker(account)
             updates = await broker.updates(desk.handled(source(account)))
         except VenueDown:
             return False

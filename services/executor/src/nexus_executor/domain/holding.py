@@ -54,8 +54,8 @@ class OrderNote:
 class Holding:
     """`proposed` waits for its owner's answer; `is_over`: nothing is held, but orders may still stand.
 
-    `valid_until` is its verdict's. `stops` are those the venue has confirmed, `bare_since` the time since which
-    there is none of them for what is held.
+    `since` is when it began, `valid_until` is its verdict's. `stops` are those the venue has confirmed,
+    `bare_since` the time since which there is none of them for what is held.
     """
 
     trade: TradeId
@@ -64,6 +64,7 @@ class Holding:
     symbol: Symbol
     direction: Direction
     correlation: UUID
+    since: datetime
     proposed: TradeProposed | None = None
     is_over: bool = False
     filled_at: datetime | None = None

@@ -55,14 +55,14 @@ def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
                 return ()
             return (CancelStarted(client_order_id=intent.client_order_id, reason=command.reason),)
         case RecordCanceled():
-            if state.canceled or state.complete:
+            if state.canceled or state.complete or _never_lived(state):
                 return ()
-            _must_be_possible(command, state, intent)
+            _must_have_left(command, state, intent)
             return (OrderCanceled(client_order_id=intent.client_order_id, reason=command.reason),)
         case RecordTriggered():
-            if state.triggered:
+            if state.triggered or _never_lived(state):
                 return ()
-            _must_be_possible(command, state, intent)
+            _must_have_left(command, state, intent)
             return (OrderTriggered(client_order_id=intent.client_order_id, price=command.price),)
         case StartAmend() | RecordAmended() | RecordAmendRefused():
             return _amend(command, state, intent)
@@ -116,8 +116,12 @@ def _proven(state: OrderState) -> bool:
     return bool(state.fills) or state.canceled or state.triggered
 
 
-def _must_be_possible(command: object, state: OrderState, intent: OrderIntentRecorded) -> None:
-    if not state.started or state.answer in (Outcome.REFUSED, Outcome.ABSENT):
+def _never_lived(state: OrderState) -> bool:
+    return state.answer in (Outcome.REFUSED, Outcome.ABSENT)
+
+
+def _must_have_left(command: object, state: OrderState, intent: OrderIntentRecorded) -> None:
+    if not state.started:
         raise InvariantBroken(
             f"{type(command).__name__} for order {intent.client_order_id}, which is {state.status}"
         )
@@ -126,7 +130,8 @@ def _must_be_possible(command: object, state: OrderState, intent: OrderIntentRec
 def _fill(command: RecordFill, state: OrderState, intent: OrderIntentRecorded) -> Sequence[OrderEvent]:
     if command.fill_id in state.fills:
         return ()
-    _must_be_possible(command, state, intent)
+    # Also one that was refused or proven absent: where money moved, what was concluded before was wrong.
+    _must_have_left(command, state, intent)
     filled = state.filled + command.quantity
     # A stop for the whole position grows with it; its quantity is only what was held when it was placed.
     # A stop that is being made smaller may fill for its former size.

@@ -161,7 +161,7 @@ def _filled(state: OrderState, event: OrderFilled) -> OrderState:
         fills=state.fills | {event.fill_id},
         filled=state.filled + event.quantity,
         complete=state.complete or event.complete,
-        answer=_arrived(state.answer),
+        answer=state.answer if state.answer is Outcome.ACCEPTED else None,
     )
 
 

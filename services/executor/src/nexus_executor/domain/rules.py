@@ -21,9 +21,14 @@ class ExecutionRules(Value):
     progressive_targets: bool = False
     price_age_max_seconds: int = Field(120, ge=1)
     receive_window_seconds: int = Field(5, ge=1, le=60)
+    absent_margin_seconds: int = Field(2, ge=0)
     absent_after_seconds: int = Field(20, ge=1)
     absent_lookups: int = Field(3, ge=1)
     unprotected_max_seconds: int = Field(5, ge=1, le=60)
+    visible_after_seconds: int = Field(5, ge=0)
+    witness_seconds: int = Field(1, ge=0)
+    reconcile_seconds: int = Field(300, ge=1)
+    protection_check_seconds: int = Field(60, ge=1)
     entries_per_minute_max: int = Field(60, ge=1, le=300)
     gross_notional: dict[Profile, Number] = Field(
         default_factory=lambda: {

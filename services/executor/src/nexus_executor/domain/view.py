@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +26,7 @@ from nexus_common.contracts.order import (
     OrderCanceled,
     OrderFilled,
     OrderIntentRecorded,
+    OrderKind,
     SubmitAccepted,
     SubmitProvenAbsent,
     SubmitRefused,
@@ -81,6 +83,8 @@ class View:
         self.unsettled: dict[tuple[Request, ClientOrderId], Started] = {}
         self.last_hops: dict[AccountId, last_hop.LastHop] = {}
         self.drifts: dict[tuple[AccountId, Symbol], Decimal] = {}
+        # Orders that should trade at once, and have not done so completely.
+        self._at_market: dict[ClientOrderId, datetime] = {}
         self._trade_of: dict[ClientOrderId, TradeId] = {}
         self._observers: Mapping[type[Event], Observer] = {
             **self._of_others(),
@@ -110,10 +114,26 @@ class View:
         trade = self._trade_of.get(order)
         return None if trade is None else self.holdings.get(trade)
 
+    def holder(self, order: ClientOrderId) -> Holding:
+        """The trade in hand that an order belongs to; raises LookupError."""
+        holding = self.trade_of(order)
+        if holding is None:
+            raise LookupError(f"order {order} belongs to no trade in hand; its intent was never observed")
+        return holding
+
     def is_blocked(self, account: AccountId, symbol: Symbol) -> bool:
         """Whether nobody knows if an order of this account on this instrument reached the venue."""
         waiting = (self.trade_of(order) for request, order in self.unsettled if request is Request.SUBMIT)
         return any(holding and (holding.account, holding.symbol) == (account, symbol) for holding in waiting)
+
+    def overdue(self, before: datetime) -> dict[AccountId, datetime]:
+        """Accounts with market orders sent before then that are not filled, and when the first of them was."""
+        found: dict[AccountId, datetime] = {}
+        for order, sent_at in self._at_market.items():
+            holding = self.trade_of(order)
+            if holding is not None and sent_at < before:
+                found[holding.account] = min(sent_at, found.get(holding.account, sent_at))
+        return found
 
     # -- what others state --------------------------------------------------------------------------
 
@@ -176,6 +196,7 @@ class View:
                 event.symbol,
                 event.direction,
                 envelope.correlation_id,
+                envelope.occurred_at,
             )
             self.holdings[event.trade_id] = holding
         return holding
@@ -232,6 +253,7 @@ class View:
         holding = self.holdings.pop(trade, None)
         for order in holding.orders if holding else ():
             self._trade_of.pop(order, None)
+            self._at_market.pop(order, None)
 
     def _count(self, event: _Counted, envelope: Envelope[Event]) -> None:
         account = envelope.account
@@ -263,6 +285,8 @@ class View:
             at, order = envelope.occurred_at, event.client_order_id
             holding.orders[order] = OrderNote(order, event.leg, at, at)
             self._trade_of[order] = event.trade_id
+            if event.kind is OrderKind.MARKET:
+                self._at_market[order] = at
 
     def _on_started(
         self, event: SubmitStarted | CancelStarted | AmendStarted, envelope: Envelope[Event]
@@ -311,6 +335,7 @@ class View:
 
     def _end(self, holding: Holding, note: OrderNote, envelope: Envelope[Event]) -> None:
         note.has_ended = True
+        self._at_market.pop(note.order, None)
         self.unsettled.pop((Request.CANCEL, note.order), None)
         if note.order in holding.stops:
             holding.stops.discard(note.order)

@@ -1,0 +1,52 @@
+"""The brokers of the accounts: made once, connected when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from nexus_common.contracts.session import AccountSpec
+from nexus_common.contracts.values import AccountId
+from nexus_executor.domain.traits import VenueTraits
+from nexus_executor.domain.view import View
+from nexus_executor.venues.broker import Broker
+
+
+class Connections:
+    """One broker for each account of one executor."""
+
+    def __init__(self, view: View, make: Callable[[AccountSpec], Broker]) -> None:
+        self._view = view
+        self._make = make
+        self._open: dict[AccountId, Broker] = {}
+        # Made, but not answering so far.
+        self._unopened: dict[AccountId, Broker] = {}
+
+    async def broker(self, account: AccountId) -> Broker:
+        """The connected broker of an account; raises VenueDown."""
+        if account not in self._open:
+            await self.open(account)
+        return self._open[account]
+
+    async def open(self, account: AccountId) -> Decimal:
+        """Connect an account; returns its wallet as its venue states it then. Raises VenueDown."""
+        spec = self._view.accounts[account].spec
+        broker = self._open.get(account) or self._made(account)
+        wallet = await broker.open(spec.currency, spec.balance)
+        self._open[account] = broker
+        self._unopened.pop(account, None)
+        return wallet
+
+    def traits(self, account: AccountId) -> VenueTraits:
+        """What an account's venue can do, whether it answers or not."""
+        return (self._open.get(account) or self._made(account)).traits
+
+    def reconnects(self, account: AccountId) -> int:
+        """How often the account's broker lost its connection and made a new one, as far as it counts that."""
+        broker = self._open.get(account)
+        return 0 if broker is None else int(getattr(broker, "reconnects", 0))
+
+    def _made(self, account: AccountId) -> Broker:
+        if account not in self._unopened:
+            self._unopened[account] = self._make(self._view.accounts[account].spec)
+        return self._unopened[account]
