@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from nexus_common.contracts.account import AccountOpened, FundingPaid
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.order import (
@@ -25,6 +26,7 @@ from nexus_common.contracts.session import ModeChanged, Role, RoleGranted, RoleR
 from nexus_common.contracts.values import AccountId, ClientOrderId, Mode, Side, Symbol, TradeId, UserId, Venue
 from nexus_common.runtime.following import Together
 from nexus_common.runtime.projection import Amend, Change, Drop, Put
+from nexus_executor.projections import read_models as of_executor
 from nexus_scheduler.projections import read_models as of_scheduler
 from nexus_telegram.projections import read_models as of_telegram
 from nexus_telegram.projections.users import Users
@@ -117,6 +119,21 @@ def test_a_task_leaves_with_its_time_or_its_cancellation() -> None:
     assert folded(of_scheduler(), (stream, task), (stream, due)) == {}
     assert folded(of_scheduler(), (stream, task), (stream, canceled)) == {}
     assert folded(of_scheduler(), (stream, task), (stream, again))["scheduled_tasks", "anna/t1"]["last_due"]
+
+
+def test_the_ledger_has_a_row_for_every_fact_that_money_follows_from() -> None:
+    account = AccountId("anna.binance.paper")
+    opened = AccountOpened(
+        account=account, user=ANNA, venue=Venue.BINANCE, paper=True, currency="USDT", wallet=Decimal(100)
+    )
+    paid = FundingPaid(account=account, symbol=BTC, rate=Decimal("0.0001"), amount=Decimal("0.01"))
+    stream = f"account-{account}"
+    for event, kind in ((opened, "opened"), (paid, "funding")):
+        ((_, row),) = folded(of_executor(), (stream, event)).items()
+        assert (row["kind"], row["account"]) == (kind, account)
+    ((_, fill),) = folded(of_executor(), a_fill()).items()
+    assert (fill["kind"], fill["trade"], fill["side"], fill["price"]) == ("fill", TRADE, "buy", Decimal(100))
+    assert folded(of_executor(), an_intent()) == {}
 
 
 def test_two_projections_never_share_a_table() -> None:
