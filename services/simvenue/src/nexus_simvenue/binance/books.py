@@ -51,6 +51,8 @@ class Books:
         self.accounts: dict[str, Book] = {}
         self._read = 0
         self._out: list[Outgoing] = []
+        # Each settled funding by symbol and time: rate and mark price.
+        self.funding: dict[tuple[str, datetime], tuple[Decimal, Decimal]] = {}
         self._sent_with: dict[tuple[str, str], tuple[Terms, str]] = {}
         self._moved: tuple[Record, Callable[[Record], None]] | None = None
         self._kinds: dict[str, Callable[[Book, Record], None]] = {
@@ -174,6 +176,7 @@ class Books:
         if position is not None:
             held = (position.quantity, position.entry_price, position.margin)
         self._income(book, record, "FUNDING_FEE", record["change"])
+        self.funding[record["symbol"], record["at"]] = (record["rate"], record["price"])
         fields = frames.account_update(
             "FUNDING_FEE", record["wallet"], record["change"], symbol=record["symbol"], held=held
         )

@@ -15,6 +15,7 @@ from nexus_simvenue.binance.sheets import digits
 
 MAX_QUANTITY = Decimal(10_000_000)
 ALGO_ORDERS_MAX = 200
+_FUNDING = ("symbol", "startTime", "endTime", "limit")
 ORDERS_MAX = 200
 # PERCENT_PRICE: how far from the mark price a limit may stand.
 PRICE_UP, PRICE_DOWN = Decimal("1.15"), Decimal("0.85")
@@ -33,6 +34,7 @@ class Market:
             ("GET", "/fapi/v1/ticker/price"): Endpoint(self._prices, free, 1, ("symbol",), 2),
             ("GET", "/fapi/v2/ticker/price"): Endpoint(self._prices, free, 1, ("symbol",), 2),
             ("GET", "/fapi/v1/premiumIndex"): Endpoint(self._premium_index, free, 1, ("symbol",), 10),
+            ("GET", "/fapi/v1/fundingRate"): Endpoint(self._funding_rates, free, 1, _FUNDING),
         }
 
     def _exchange_info(self, asked: Asked) -> dict[str, Any]:
@@ -64,6 +66,24 @@ class Market:
             for symbol, price in self._each(asked)
         ]
         return rows[0] if "symbol" in asked.params else rows
+
+    def _funding_rates(self, asked: Asked) -> list[dict[str, Any]]:
+        """What was settled, as far as somebody held the instrument."""
+        params, symbol = asked.params, asked.params.symbol_if_given()
+        start, end = params.integer("startTime") or 0, params.integer("endTime") or millis(asked.now)
+        if start > end:
+            raise Wrong(-1023)
+        rows = [
+            {
+                "symbol": each,
+                "fundingRate": digits(rate),
+                "fundingTime": millis(at),
+                "markPrice": digits(price),
+            }
+            for (each, at), (rate, price) in self._floor.books.funding.items()
+            if symbol in (None, each) and start <= millis(at) <= end
+        ]
+        return rows[: params.integer("limit", 1, 1000) or 100]
 
     def _premium_index(self, asked: Asked) -> Any:
         now = millis(asked.now)

@@ -7,7 +7,9 @@ orders' history or, for older orders, from a question about each.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
@@ -17,7 +19,7 @@ from nexus_executor.venues.binance.evidence import NO_SUCH_ORDER
 from nexus_executor.venues.binance.fields import Row, UnreadableFrame
 from nexus_executor.venues.binance.rest import Refusal, Rest
 from nexus_executor.venues.binance.rows import Placed, Trade
-from nexus_executor.venues.broker import VenueDown, VenueUpdate
+from nexus_executor.venues.broker import UpdateKind, VenueDown, VenueUpdate
 from nexus_executor.venues.facts import StatementRow
 
 # Windows and pages as documented; the trades of the last three months can be asked for.
@@ -27,6 +29,7 @@ _PAGE: Final = 1_000
 _PAGES_MAX: Final = 500
 # A stop that triggers now may have been placed some days ago.
 _LOOK_BACK: Final = timedelta(days=7)
+_FUNDING_SLACK: Final = timedelta(minutes=30)
 _TIME_STEP: Final = timedelta(milliseconds=1)
 
 
@@ -44,7 +47,28 @@ class Backfill:
         found = [update for row in statement if (update := rows.update_of(row)) is not None]
         for symbol in sorted({*symbols, *traded}):
             found += await self._symbol(symbol, since, now)
-        return sorted(found, key=lambda update: update.at)
+        return await self.rated(sorted(found, key=lambda update: update.at))
+
+    async def rated(self, updates: Iterable[VenueUpdate]) -> list[VenueUpdate]:
+        """The same with the rate of each funding, which neither stream nor statement names; raises VenueDown."""
+        return [
+            replace(update, rate=await self._rate(update.symbol, update.at))
+            if update.kind is UpdateKind.FUNDING and update.rate is None and update.symbol is not None
+            else update
+            for update in updates
+        ]
+
+    async def _rate(self, symbol: Symbol, at: datetime) -> Decimal:
+        found = await self._rest.rows(
+            "funding rates",
+            symbol=str(symbol),
+            startTime=_text(at - _FUNDING_SLACK),
+            endTime=_text(at + _FUNDING_SLACK),
+        )
+        if not found:
+            raise VenueDown(f"Binance does not show the funding rate of {symbol} at {at} yet")
+        nearest = min(found, key=lambda row: abs(fields.moment(row, "fundingTime") - at))
+        return fields.amount(nearest, "fundingRate")
 
     async def _symbol(self, symbol: Symbol, since: datetime, now: datetime) -> list[VenueUpdate]:
         trades = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -50,6 +51,9 @@ from nexus_executor.venues.rate_budget import RateBudget
 _SILENCE: Final = timedelta(minutes=3)
 # What a gap may have hidden: clocks differ, and the venue's messages come a little late.
 _OVERLAP: Final = timedelta(minutes=1)
+# An answer may overtake the stream's message by so much.
+_WORD_TRIES: Final = 3
+_WORD_SECONDS: Final = 0.05
 
 
 class BinanceBroker:
@@ -229,12 +233,13 @@ class BinanceBroker:
         if not await self._stream.is_whole(now):
             await self._stream.connect(now)
             await self._catch_up(now)
-        elif self._owes_a_word():
+        elif await self._owes_a_word():
             # Something was not told although everything sent was read: the stream is not to be trusted.
             await self._stream.connect(now)
             await self._catch_up(now)
         elif self._is_too_quiet(now):
             await self._catch_up(now)
+        await self._tell_fundings()
         for symbol in self._stream.changed:
             self._terms.forget(symbol)
         self._stream.changed.clear()
@@ -243,13 +248,34 @@ class BinanceBroker:
             self._frames, self._heard_at = self._stream.frames, now
         return self._private.take(after)
 
-    def _owes_a_word(self) -> bool:
-        stream = self._stream
-        owed = [o for o, last in self._due.items() if o not in (stream.done if last else stream.about)]
+    async def _tell_fundings(self) -> None:
+        unrated = self._stream.unrated
+        if unrated:
+            self._private.offer(await self._rated(unrated))
+            unrated.clear()
+
+    async def _rated(self, updates: Sequence[VenueUpdate]) -> list[VenueUpdate]:
+        try:
+            return await self._backfill.rated(updates)
+        except UnreadableFrame as error:
+            raise VenueDown(f"Binance's funding rates cannot be read: {error}") from error
+
+    async def _owes_a_word(self) -> bool:
+        """Whether an answered request has not been told of, though it was waited for a little."""
+        for _ in range(_WORD_TRIES):
+            if not self._owed():
+                break
+            await asyncio.sleep(_WORD_SECONDS)
+            await self._stream.barrier()
+        owed = self._owed()
         self._due = dict.fromkeys(owed, False)
-        stream.about.clear()
-        stream.done.clear()
+        self._stream.about.clear()
+        self._stream.done.clear()
         return bool(owed)
+
+    def _owed(self) -> list[ClientOrderId]:
+        stream = self._stream
+        return [o for o, last in self._due.items() if o not in (stream.done if last else stream.about)]
 
     def _is_too_quiet(self, now: datetime) -> bool:
         if not self._at_stake or self._stream.frames != self._frames:

@@ -46,6 +46,7 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = MappingProxyType(
         "all algo orders": Endpoint("fapiPrivateGetAllAlgoOrders", 5),
         "trades": Endpoint("fapiPrivateGetUserTrades", 5),
         "income": Endpoint("fapiPrivateGetIncome", 30),
+        "funding rates": Endpoint("fapiPublicGetFundingRate", 1, signed=False),
         "positions": Endpoint("fapiPrivateV3GetPositionRisk", 5),
         "balance": Endpoint("fapiPrivateV3GetBalance", 5),
         "account config": Endpoint("fapiPrivateGetAccountConfig", 5),

@@ -26,6 +26,8 @@ _CONNECTION_LIFE: Final = timedelta(hours=23)
 class UserStream:
     """Reads into a PrivateStream. `about` and `done` are the orders it has said something, or the last word, of.
 
+    `unrated` holds fundings back until somebody has found their rates, which the stream does not say.
+
     Where an ACCOUNT_UPDATE comes right before the fill that it is about, the fill is told with its wallet.
     """
 
@@ -46,6 +48,7 @@ class UserStream:
         self.about: set[ClientOrderId] = set()
         self.done: set[ClientOrderId] = set()
         self.changed: set[Symbol] = set()
+        self.unrated: list[VenueUpdate] = []
         self.frames = 0
 
     async def connect(self, now: datetime) -> None:
@@ -122,7 +125,9 @@ class UserStream:
             return
         self.frames += 1
         self._note(heard)
-        self._private.offer([self._with_wallet(update) for update in heard.updates])
+        self.unrated += [u for u in heard.updates if u.kind is UpdateKind.FUNDING]
+        told = [u for u in heard.updates if u.kind is not UpdateKind.FUNDING]
+        self._private.offer([self._with_wallet(update) for update in told])
         if heard.wallet is not None and heard.emitted > self._wallet_emitted:
             self._wallet_emitted = heard.emitted
             self._tell_wallet()

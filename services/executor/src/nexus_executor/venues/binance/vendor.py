@@ -86,6 +86,7 @@ class VendorSession:
             self._vendor.urls["api"] = rewritten(
                 self._vendor.urls["api"], access.rest_url.rstrip("/"), access.stream_url.rstrip("/")
             )
+        self._vendor.timeout_on_exit = 0
         # ccxt logs requests with their keys and signatures.
         silent = logging.Logger("ccxt of one account")
         silent.disabled = True
