@@ -231,8 +231,10 @@ def backfill(until: datetime, symbol: str, *closes: str) -> CandlesBackfilled:
     )
 
 
-def opened(user: str = "ann", account: str = "ann-binance", venue: Venue = Venue.BINANCE) -> SessionOpened:
-    spec = AccountSpec(account=account, venue=venue, paper=True, currency="USDT")
+def opened(
+    user: str = "ann", account: str = "ann-binance", venue: Venue = Venue.BINANCE, signals: bool = True
+) -> SessionOpened:
+    spec = AccountSpec(account=account, venue=venue, paper=True, currency="USDT", signals=signals)
     return SessionOpened(user=user, mode=Mode.PILOT, profile=Profile.NEXUS, strategy="auto", accounts=(spec,))
 
 

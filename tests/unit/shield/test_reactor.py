@@ -88,6 +88,18 @@ async def test_an_account_trades_its_own_venue(make, play):
     assert await play.act(make.NOON, (SIGNALS, make.signal(venue=Venue.BYBIT))) == []
 
 
+async def test_a_second_venue_takes_orders_by_hand_and_no_signals(make, play):
+    await play.begin()
+    spare = make.opened(user="bob", account="bob-binance", signals=False)
+    await play.act(
+        make.NOON - MINUTE, ("session-bob", spare), ("account-bob", make.wallet("10000", "bob-binance"))
+    )
+    assert [v.account for v in await play.step(make.NOON, (SIGNALS, make.signal()))] == ["ann-binance"]
+    by_hand = wish(make, user="bob", account="bob-binance", stop_fraction=D("0.02"))
+    verdicts = await play.step(make.NOON + MINUTE, ("session-bob", by_hand))
+    assert [v.account for v in verdicts] == ["bob-binance"]
+
+
 async def test_accounts_come_in_order_and_exits_first_then_confidence_then_instrument(make, play):
     await play.begin("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
     await hold(make, play, symbol="XRPUSDT")
