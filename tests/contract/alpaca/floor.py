@@ -6,11 +6,12 @@ import asyncio
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -30,7 +31,6 @@ NVDA, SPY = Symbol("NVDA"), Symbol("SPY")
 # 11:00 in New York, a Monday.
 MONDAY = datetime(2025, 6, 2, 15, tzinfo=UTC)
 _numbers = count(1)
-T = TypeVar("T")
 
 
 class Floor:
@@ -80,7 +80,8 @@ class Floor:
 
     # -- the vendor's client ------------------------------------------------------------------------
 
-    async def ask(self, call: Callable[..., T], *arguments: Any) -> T:
+    async def ask(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """The answer to a call of the vendor's client, whose types allow for two kinds of answers each."""
         return await asyncio.to_thread(call, *arguments)
 
     async def refused(self, call: Callable[..., Any], *arguments: Any) -> tuple[int, dict[str, Any]]:
@@ -111,8 +112,6 @@ class Floor:
     # -- our broker ---------------------------------------------------------------------------------
 
     def new_broker(self, timeout: float = 0.5, **access: Any) -> AlpacaBroker:
-        from dataclasses import replace
-
         connection = Connection(self.house, self.account, self.clock, timeout=timeout)
         broker = AlpacaBroker(replace(connection.access(Venue.ALPACA), **access), self.clock)
         self._brokers.append(broker)

@@ -113,6 +113,7 @@ def show(record: Record, nested: bool = False) -> dict[str, Any]:
         "submitted_at": instant(record.created_at),
         **{name: instant(times.get(name)) for name in ("filled_at", "expired_at", "canceled_at")},
         **{name: instant(times.get(name)) for name in ("failed_at", "replaced_at")},
+        "cancel_requested_at": None,
         "replaced_by": record.replaced_by,
         "replaces": record.replaces,
         "asset_id": made_id("asset", wish.symbol),

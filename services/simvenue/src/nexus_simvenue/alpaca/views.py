@@ -40,7 +40,8 @@ class Views:
             "short_market_value": short,
             "position_market_value": long + short,
             **dict.fromkeys(("buying_power", "regt_buying_power", "non_marginable_buying_power"), free),
-            **dict.fromkeys(("daytrading_buying_power", "accrued_fees", "sma"), Decimal(0)),
+            **dict.fromkeys(("daytrading_buying_power", "options_buying_power"), Decimal(0)),
+            **dict.fromkeys(("accrued_fees", "sma"), Decimal(0)),
             **dict.fromkeys(("initial_margin", "maintenance_margin"), long - short),
             "last_maintenance_margin": long - short,
         }
@@ -53,6 +54,8 @@ class Views:
             "multiplier": "1",
             "pattern_day_trader": False,
             "daytrade_count": 0,
+            "options_approved_level": 0,
+            "options_trading_level": 0,
             "account_blocked": flags.account_blocked,
             "trading_blocked": flags.trading_blocked,
             "transfers_blocked": False,

@@ -110,7 +110,7 @@ class Rest:
         """Send one request, once; `urgent` may use what is reserved for exits. Raises NoAnswer or NotSent."""
         now = self.now()
         if not self._budget.admit(1, urgent, now):
-            until = self._budget.banned_until
+            until = self._budget.banned_until if self._budget.is_banned(now) else None
             why = "the rate limit is used up" if until is None else f"banned until {until.isoformat()}"
             raise NotSent(f"not sent, {why}")
         send: Callable[..., object] = getattr(self._client, method.lower())
