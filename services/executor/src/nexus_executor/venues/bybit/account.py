@@ -15,8 +15,15 @@ from nexus_executor.venues.bybit import messages
 from nexus_executor.venues.bybit.evidence import Proof, proof
 from nexus_executor.venues.bybit.history import SETTLE_COIN
 from nexus_executor.venues.bybit.messages import CATEGORY, spelled
-from nexus_executor.venues.bybit.reading import Row, number_of, rows_of, text_of, whole_of
-from nexus_executor.venues.bybit.rest import Answer, NotSent, Rest
+from nexus_executor.venues.bybit.reading import (
+    Row,
+    number_of,
+    optional_number,
+    rows_of,
+    text_of,
+    whole_of,
+)
+from nexus_executor.venues.bybit.rest import NotSent, Rest
 from nexus_executor.venues.bybit.session import NoAnswer
 from nexus_executor.venues.facts import AccountFacts, PositionMode
 from nexus_executor.venues.private_stream import UnreadableFrame
@@ -85,14 +92,12 @@ class AccountSetup:
     async def _isolate(self, at: datetime) -> Refused | None:
         if self._is_isolated:
             return None
-        answer = await self._change("set_margin_mode", {"setMarginMode": ISOLATED}, at)
-        if isinstance(answer, Refused):
-            return answer
+        refused = await self._set("set_margin_mode", {"setMarginMode": ISOLATED}, at)
+        if refused is not None:
+            return refused
         mode = await self._margin_mode()
         if mode != ISOLATED:
-            return Refused(
-                str(answer.code), f"isolated margin is not set, the mode is {mode}: {answer.message}"
-            )
+            return Refused("margin-mode", f"isolated margin is not set, the mode is {mode}")
         self._is_isolated = True
         return None
 
@@ -106,29 +111,33 @@ class AccountSetup:
             "buyLeverage": str(leverage),
             "sellLeverage": str(leverage),
         }
-        answer = await self._change("set_leverage", params, at)
-        if isinstance(answer, Refused):
-            return answer
-        match proof("set_leverage", answer.status, answer.code, answer.message):
-            case Proof.DONE:
-                self._leverage[symbol] = leverage
-                return None
-            case Proof.REFUSED:
-                return Refused(str(answer.code), f"leverage {leverage} is not set: {answer.message}")
-            case Proof.UNKNOWN:
-                raise VenueDown(f"leverage {leverage} may or may not be set: {answer.code} {answer.message}")
+        refused = await self._set("set_leverage", params, at)
+        if refused is None:
+            self._leverage[symbol] = leverage
+        return refused
 
-    async def _change(self, method: str, params: Row, at: datetime) -> Answer | Refused:
+    async def _set(self, method: str, params: Row, at: datetime) -> Refused | None:
+        """None when it is set; raises VenueDown when nobody knows."""
         try:
-            return await self._rest.change(method, params, at, urgent=False)
+            answer = await self._rest.change(method, params, at, urgent=False)
         except NotSent as error:
             return Refused("not-sent", str(error))
         except (NoAnswer, UnreadableFrame) as error:
             raise VenueDown(str(error)) from error
+        match proof(method, answer.status, answer.code, answer.message):
+            case Proof.DONE:
+                return None
+            case Proof.REFUSED:
+                return Refused(str(answer.code), f"{method}: {answer.message}")
+            case Proof.UNKNOWN:
+                raise VenueDown(f"{method} may or may not be done: {answer.code} {answer.message}")
 
-    def forget_leverage(self, symbol: Symbol) -> None:
-        """Somebody else has set it."""
-        self._leverage.pop(symbol, None)
+    def heard_position(self, row: Row) -> None:
+        """A leverage that somebody else has set is set again before the next entry."""
+        leverage = optional_number(row, "leverage")
+        symbol = messages.symbol_of(row)
+        if leverage is not None and self._leverage.get(symbol, leverage) != leverage:
+            del self._leverage[symbol]
 
     # -- for the doctor -----------------------------------------------------------------------------
 

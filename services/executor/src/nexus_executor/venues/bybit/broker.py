@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from nexus_executor.venues.broker import (
     Refused,
     SubmitReply,
     Unknown,
+    UpdateKind,
     VenueDown,
     VenueOrder,
     VenuePosition,
@@ -69,7 +70,13 @@ class BybitBroker:
 
     def _new_listener(self) -> Listener:
         return Listener(
-            self._access, self._rest, self._workers, self._stream, self._currency, self._history.fill_up
+            self._access,
+            self._rest,
+            self._workers,
+            self._stream,
+            self._currency,
+            self._fill_up,
+            self._setup.heard_position,
         )
 
     @property
@@ -230,7 +237,15 @@ class BybitBroker:
         return self._stream.take(after)
 
     async def backfill(self, since: datetime, symbols: Sequence[Symbol]) -> None:
-        await self._history.fill_up(since, symbols)
+        await self._fill_up(since, symbols)
+
+    async def _fill_up(self, since: datetime, symbols: Sequence[Symbol] = ()) -> None:
+        """What happened since then; and if anything did, the wallet after it."""
+        if not await self._history.fill_up(since, symbols):
+            return
+        at, wallet = await self._rest.now(), await self._setup.wallet(self._currency)
+        key = f"wallet:{wallet}/{int(at.timestamp() * 1000)}"
+        self._stream.offer([VenueUpdate(0, at, UpdateKind.BALANCE, wallet=wallet, reason="wallet", key=key)])
 
     async def open_orders(self) -> Sequence[VenueOrder]:
         rows = await self._rest.pages(
@@ -243,11 +258,15 @@ class BybitBroker:
         rows = await self._rest.pages("get_positions", category=CATEGORY, settleCoin=SETTLE_COIN, limit=200)
         held = [p for p in self._read("a position", messages.position, rows) if p is not None]
         sizes = {position.symbol: position.quantity for position in held}
-        witness = self._listener.witness
-        for symbol in {*sizes, *witness.sizes()}:
-            if not witness.agrees_on(symbol, sizes.get(symbol, Decimal(0))):
-                witness.doubt("a position that the stream told otherwise")
+        if not self._fits(sizes) and await self._listener.is_read():
+            self._listener.witness.is_silent = not await self._listener.comes_true(lambda: self._fits(sizes))
         return held
+
+    def _fits(self, sizes: Mapping[Symbol, Decimal]) -> bool:
+        """Whether the stream told the same positions as far as it told any."""
+        witness = self._listener.witness
+        symbols = {*sizes, *witness.sizes()}
+        return all(witness.agrees_on(symbol, sizes.get(symbol, Decimal(0))) for symbol in symbols)
 
     @staticmethod
     def _read(what: str, read: Callable[[Row], T], rows: Sequence[Row]) -> list[T]:

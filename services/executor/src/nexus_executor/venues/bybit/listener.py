@@ -22,6 +22,8 @@ from nexus_executor.venues.private_stream import PrivateStream, UnreadableFrame
 
 # A gap is filled from a little before it, since the venue's rows carry times of their own.
 _BEFORE: Final = timedelta(minutes=2)
+# A pong may overtake a message about an order, which comes from another server of the venue's.
+_PATIENCE: Final = 0.25
 
 
 class Listener:
@@ -34,7 +36,8 @@ class Listener:
         workers: Executor,
         stream: PrivateStream,
         currency: str,
-        fill_up: Callable[[datetime], Awaitable[int]],
+        fill_up: Callable[[datetime], Awaitable[object]],
+        positioned: Callable[[Row], None],
     ) -> None:
         self._access = access
         self._rest = rest
@@ -42,6 +45,9 @@ class Listener:
         self._stream = stream
         self._currency = currency
         self._fill_up = fill_up
+        self._positioned = positioned
+        self._news = asyncio.Event()
+        self._is_suspect = False
         self.witness = Witness()
         self._socket: PrivateSocket | None = None
         self._alive = False
@@ -71,11 +77,12 @@ class Listener:
             self._socket = await loop.run_in_executor(self._workers, make)
             await loop.run_in_executor(self._workers, self._socket.listen)
             await asyncio.wait_for(self._ready, self._access.timeout_seconds)
-        except (NotConnected, TimeoutError) as error:
+        except (NotConnected, TimeoutError, RuntimeError) as error:
             self._alive = False
             await self.hang_up()
             raise VenueDown(f"Bybit's private stream: {error or type(error).__name__}") from error
         self.witness.forget()
+        self._is_suspect = False
         if self._whole_until is None:
             self._whole_until = now
 
@@ -100,26 +107,57 @@ class Listener:
 
     async def hang_up(self) -> None:
         socket, self._socket, self._alive = self._socket, None, False
-        if socket is not None:
+        if socket is None:
+            return
+        with suppress(RuntimeError):  # the workers are gone
             await asyncio.get_running_loop().run_in_executor(self._workers, socket.exit)
 
     # -- up to now ------------------------------------------------------------------------------------
 
     async def catch_up(self) -> None:
-        """Make sure that all the venue has sent was read, and that nothing is missing; raises VenueDown."""
+        """Make sure that all the venue has sent was read, and that nothing is missing; raises VenueDown.
+
+        What is missing is asked for over REST; a stream that still owes it the next time is made anew.
+        """
         asked_at = await self._rest.now()
-        if not await self._barrier() or self.witness.hole() is not None:
+        if not await self._barrier() or self.witness.is_silent:
             await self._repair()
+        elif not await self.comes_true(lambda: self.witness.hole() is None):
+            if self._is_suspect:
+                await self._repair()
+            else:
+                await self._ask()
+                self._is_suspect = True
+        else:
+            self._is_suspect = False
         self._whole_until = asked_at
+
+    async def comes_true(self, fits: Callable[[], bool]) -> bool:
+        """Whether what the stream told fits, now or within the moment that a frame may take longer than a pong."""
+        if fits():
+            return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(_PATIENCE, self._access.timeout_seconds)):
+                while not fits():
+                    self._news.clear()
+                    await self._news.wait()
+        return fits()
+
+    async def _ask(self) -> None:
+        if self._whole_until is not None:
+            await self._fill_up(self._whole_until - _BEFORE)
+        self.witness.asked_for_it()
 
     async def _repair(self) -> None:
         """Listen anew, then ask for everything since the stream was whole."""
-        since = self._whole_until
         await self.connect()
         if not await self._barrier():
             raise VenueDown("Bybit's private stream does not answer a ping")
-        if since is not None:
-            await self._fill_up(since - _BEFORE)
+        await self._ask()
+
+    async def is_read(self) -> bool:
+        """Whether all that was sent has been read; False when the stream is dead."""
+        return await self._barrier()
 
     async def _barrier(self) -> bool:
         """A ping that is answered on the same socket behind all that was sent before it."""
@@ -133,8 +171,8 @@ class Listener:
         try:
             await loop.run_in_executor(self._workers, socket.ping, identity)
             await asyncio.wait_for(pong, self._access.timeout_seconds)
-        except (NotConnected, TimeoutError, VenueDown):
-            return False
+        except (NotConnected, TimeoutError, VenueDown, RuntimeError):
+            return False  # RuntimeError: the workers are gone, the broker is closed
         finally:
             self._pongs.pop(identity, None)
         return self._alive
@@ -150,6 +188,7 @@ class Listener:
                 self._control(frame)
         except UnreadableFrame as error:
             self._stream.refuse(str(error))
+        self._news.set()
 
     def _control(self, frame: Row) -> None:
         op = frame.get("op")
@@ -182,7 +221,7 @@ class Listener:
                 told = self._told(topic, row, f"{text_of(frame, 'id')}/{number}", at)
             except UnreadableFrame as error:
                 self._stream.refuse(f"{topic}: {error}")
-                self.witness.doubt(f"{topic}: {error}")
+                self.witness.torn(f"{topic}: {error}")
                 continue
             self._stream.offer(told)
 
@@ -199,6 +238,7 @@ class Listener:
                 return changes
             case "position":
                 self.witness.heard_position(row)
+                self._positioned(row)
                 update = messages.position_notice(row, key, at)
             case _:
                 update = self._wallet(row, key, at)

@@ -99,10 +99,20 @@ def client_of(row: Row) -> ClientOrderId | None:
 
 def attached_of(row: Row) -> OrderKind | None:
     """STOP or TRAILING_STOP if the order is the position's own stop."""
-    stop_type = row.get("stopOrderType")
+    stop_type = stop_type_of(row)
     if client_of(row) is not None or stop_type not in _ATTACHED:
         return None
-    return _POSITION_STOPS[str(stop_type)]
+    return _POSITION_STOPS[stop_type]
+
+
+def stop_type_of(row: Row) -> str:
+    """What kind of conditional order it is; empty for none."""
+    stop_type = row.get("stopOrderType")
+    if stop_type is None:
+        return ""
+    if not isinstance(stop_type, str):
+        raise UnreadableFrame("stopOrderType is no text")
+    return "" if stop_type == "UNKNOWN" else stop_type
 
 
 # -- executions -----------------------------------------------------------------------------------------
@@ -202,7 +212,7 @@ def order_changes(row: Row) -> list[VenueUpdate]:
 
 def _was_set_off(row: Row) -> bool:
     """A conditional order that waits no more; what it was set off at must be there to be told."""
-    if row.get("stopOrderType") in (None, "", "UNKNOWN"):
+    if not stop_type_of(row):
         return False
     if row["orderStatus"] not in ("Triggered", "PartiallyFilled", "Filled", "New"):
         return False
@@ -251,8 +261,8 @@ def why_over(row: Row) -> str:
 
 def standing_order(row: Row) -> VenueOrder:
     """An order as it stands, or stood."""
-    stop_type = row.get("stopOrderType")
-    kind = _POSITION_STOPS.get(str(stop_type)) or _kind(row)
+    stop_type = stop_type_of(row)
+    kind = _POSITION_STOPS.get(stop_type) or _kind(row)
     trigger = optional_number(row, "triggerPrice")
     client = client_of(row)
     return VenueOrder(
@@ -270,7 +280,7 @@ def standing_order(row: Row) -> VenueOrder:
 
 
 def _kind(row: Row) -> OrderKind:
-    if row.get("stopOrderType") not in (None, "", "UNKNOWN"):
+    if stop_type_of(row):
         rises = whole_of(row, "triggerDirection") == 1
         return OrderKind.STOP if rises == (side_of(row) is Side.BUY) else OrderKind.TAKE_PROFIT
     return OrderKind.LIMIT if text_of(row, "orderType") == "Limit" else OrderKind.MARKET

@@ -167,9 +167,13 @@ class Rest:
         now = self._clock.now() or at
         self._admit(method, now, urgent=urgent)
         loop = asyncio.get_running_loop()
-        raw = await loop.run_in_executor(
-            self._workers, self._session.send, method, int(at.timestamp() * 1000), dict(params)
-        )
+        try:
+            sending = loop.run_in_executor(
+                self._workers, self._session.send, method, int(at.timestamp() * 1000), dict(params)
+            )
+        except RuntimeError as error:
+            raise NotSent("not sent, the broker is closed") from error
+        raw = await sending
         self._learn(method, raw, now)
         if raw.status in TURNED_AWAY:
             return Answer(raw.status, f"HTTP {raw.status} {raw.text[:200]}", {}, raw.status)

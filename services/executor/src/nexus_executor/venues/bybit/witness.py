@@ -28,7 +28,8 @@ class Witness:
         self._stop_frames: dict[Symbol, int] = {}
         self._awaited_stops: dict[Symbol, int] = {}
         self._sizes: dict[Symbol, Decimal] = {}
-        self._doubts: set[str] = set()
+        self._torn: str | None = None
+        self.is_silent = False
 
     def forget(self) -> None:
         self.__init__()  # type: ignore[misc]
@@ -74,29 +75,35 @@ class Witness:
         self._awaited_stops[symbol] = frames_before
 
     def agrees_on(self, symbol: Symbol, size: Decimal) -> bool:
-        """Whether a position that was asked for is the one that the stream told last."""
+        """Whether a position that was asked for is the one that the stream told last, if it told any."""
         return self._sizes.get(symbol, size) == size
 
     def sizes(self) -> dict[Symbol, Decimal]:
         return dict(self._sizes)
 
-    def doubt(self, reason: str) -> None:
-        self._doubts.add(reason)
+    def torn(self, reason: str) -> None:
+        """A row could not be read; what it said may be asked for."""
+        self._torn = reason
 
     def hole(self) -> str | None:
         """Why something must be missing, after everything sent so far was read; None when all fits."""
-        if self._doubts:
-            return sorted(self._doubts)[0]
+        if self._torn is not None:
+            return self._torn
         if self._expected:
             return "an accepted order that the stream never told of"
-        for symbol, before in self._awaited_stops.items():
+        for symbol, before in list(self._awaited_stops.items()):
             if self._stop_frames.get(symbol, 0) <= before:
                 return "a trading stop that the stream never told of"
-        self._awaited_stops.clear()
+            del self._awaited_stops[symbol]
         for identity, filled in self._orders.items():
             if filled > self._executed.get(identity, _ZERO):
                 return "an order filled more than its executions"
         return None
+
+    def asked_for_it(self) -> None:
+        """What was missing has been asked for elsewhere; what the stream still owes, it owes."""
+        self._torn = None
+        self._executed.update(self._orders)
 
 
 def _remember(table: OrderedDict[str, Decimal], key: str, value: Decimal) -> None:
