@@ -13,6 +13,7 @@ from nexus_common.contracts.values import Side, format_decimal
 from nexus_market.exchange import Exchange, Order, Ticket, Update
 from nexus_market.exchange.account import Account
 from nexus_market.instruments import venue_spelling
+from nexus_simvenue.bybit.holdings import position_row, wallet_row
 from nexus_simvenue.bybit.notes import (
     NAMES,
     ZERO,
@@ -66,6 +67,10 @@ class Book:
     def state(self) -> Account:
         return self.exchange.account(self.account)
 
+    def spelled(self, symbol: str) -> str:
+        """Our symbol as Bybit writes it."""
+        return self.spelling(symbol)
+
     def held(self, symbol: str) -> Decimal:
         return self.state.held(symbol)
 
@@ -116,7 +121,7 @@ class Book:
             order_id(order.number),
             "",
             order.symbol,
-            self.spelling(order.symbol),
+            self.spelled(order.symbol),
             order.side,
             "Limit" if order.kind is OrderKind.LIMIT else "Market",
             ticket.quantity,
@@ -219,7 +224,7 @@ class Book:
 
     def _funded(self, update: Update) -> None:
         symbol = update.symbol or ""
-        row = funding_row(self.spelling(symbol), update, self._held.get(symbol, ZERO), self._seq())
+        row = funding_row(self.spelled(symbol), update, self._held.get(symbol, ZERO), self._seq())
         self.executions.append((update.at, row))
         self._tell("execution", "funding", update.at, streamed_execution(row, ZERO))
         self._state("SETTLEMENT", update, row, ZERO)
@@ -228,7 +233,7 @@ class Book:
     def _taken_over(self, update: Update) -> None:
         symbol, quantity = update.symbol or "", update.quantity or ZERO
         self._move(symbol, quantity if update.side is Side.BUY else -quantity)
-        row = takeover_row(self.spelling(symbol), update, self._seq())
+        row = takeover_row(self.spelled(symbol), update, self._seq())
         realised = self._realised.get(f"liquidation/{symbol}/{stamp(update.at)}", update.change or ZERO)
         self.executions.append((update.at, row))
         self._tell("execution", "liquidation", update.at, streamed_execution(row, realised))
@@ -326,115 +331,6 @@ class Book:
         """What is to be sent, once."""
         unsent, self.unsent = self.unsent, []
         yield from unsent
-
-
-def position_row(book: Book, symbol: str) -> dict[str, Any]:
-    """A position as `position/list` writes it; one of size 0 has no side."""
-    state, price = book.state, book.exchange.price(symbol) or ZERO
-    position = state.positions.get(symbol)
-    held = ZERO if position is None else position.quantity
-    margin = ZERO if position is None else position.margin
-    liquidation = None if position is None else position.liquidation_price
-    sl, tp, ts = (book.attached(symbol, kind) for kind in ("StopLoss", "TakeProfit", "TrailingStop"))
-    at = stamp(book.exchange.at)
-    return {
-        "positionIdx": 0,
-        "riskId": 1,
-        "riskLimitValue": "2000000",
-        "symbol": book.spelling(symbol),
-        "side": "" if held == 0 else "Buy" if held > 0 else "Sell",
-        "size": format_decimal(abs(held)),
-        "avgPrice": "0" if position is None else format_decimal(position.entry_price),
-        "positionValue": format_decimal(abs(held) * price),
-        "tradeMode": 0,
-        "positionStatus": "Normal",
-        "autoAddMargin": 0,
-        "adlRankIndicator": 0 if held == 0 else 2,
-        "leverage": str(book.leverage_of(symbol)),
-        "breakEvenPrice": "",
-        "positionBalance": format_decimal(margin),
-        "markPrice": format_decimal(price),
-        "liqPrice": "" if liquidation is None else format_decimal(liquidation),
-        "bustPrice": "",
-        "positionMM": format_decimal(ZERO if position is None else _maintenance(position, price)),
-        "positionMMByMp": "0",
-        "positionIM": format_decimal(margin),
-        "positionIMByMp": format_decimal(margin),
-        "tpslMode": "Full",
-        "takeProfit": _price(tp.trigger if tp else None),
-        "stopLoss": _price(sl.trigger if sl else None),
-        "trailingStop": _price(ts.distance if ts else None),
-        "sessionAvgPrice": "",
-        "unrealisedPnl": "0" if position is None else format_decimal(position.unrealised(price)),
-        "curRealisedPnl": "0",
-        "cumRealisedPnl": format_decimal(state.realised - state.fees - state.funding),
-        "isReduceOnly": False,
-        "mmrSysUpdatedTime": "",
-        "leverageSysUpdatedTime": "",
-        "createdTime": at,
-        "updatedTime": at,
-        "seq": len(book.executions) or -1,
-    }
-
-
-def _maintenance(position: Any, price: Decimal) -> Decimal:
-    return Decimal(abs(position.quantity) * price * position.instrument.maintenance_margin)
-
-
-def _price(number: Decimal | None) -> str:
-    return "0" if number is None else format_decimal(number)
-
-
-def wallet_row(book: Book, wallet: Decimal | None = None) -> dict[str, Any]:
-    """The unified account as `wallet-balance` writes it."""
-    state = book.state
-    wallet = state.wallet if wallet is None else wallet
-    margins = sum((position.margin for position in state.positions.values()), ZERO)
-    open_profit = sum(
-        (p.unrealised(book.exchange.price(symbol) or ZERO) for symbol, p in state.positions.items()), ZERO
-    )
-    equity, free = format_decimal(wallet + open_profit), format_decimal(max(state.available(), ZERO))
-    text, margin = format_decimal(wallet), format_decimal(margins)
-    return {
-        "accountType": "UNIFIED",
-        "accountLTV": "0",
-        "accountIMRate": "0",
-        "accountIMRateByMp": "0",
-        "accountMMRate": "0",
-        "accountMMRateByMp": "0",
-        "totalEquity": equity,
-        "totalWalletBalance": text,
-        "totalMarginBalance": text,
-        "totalAvailableBalance": free,
-        "totalPerpUPL": format_decimal(open_profit),
-        "totalInitialMargin": margin,
-        "totalInitialMarginByMp": margin,
-        "totalMaintenanceMargin": "0",
-        "totalMaintenanceMarginByMp": "0",
-        "coin": [
-            {
-                "coin": state.currency,
-                "equity": equity,
-                "usdValue": equity,
-                "walletBalance": text,
-                "availableToWithdraw": "",
-                "availableToBorrow": "",
-                "borrowAmount": "0",
-                "accruedInterest": "0",
-                "totalOrderIM": "0",
-                "totalPositionIM": margin,
-                "totalPositionMM": "0",
-                "unrealisedPnl": format_decimal(open_profit),
-                "cumRealisedPnl": format_decimal(state.realised - state.fees - state.funding),
-                "bonus": "0",
-                "collateralSwitch": True,
-                "marginCollateral": True,
-                "locked": "0",
-                "spotHedgingQty": "0",
-                "spotBorrow": "0",
-            }
-        ],
-    }
 
 
 def spelling_of(exchange: Exchange) -> Callable[[str], str]:

@@ -12,10 +12,11 @@ from nexus_common.contracts.instrument import Instrument
 from nexus_common.contracts.values import Venue
 from nexus_market.exchange import Exchange
 from nexus_market.instruments import venue_spelling
-from nexus_simvenue.bybit import market, params, queries, trading, trading_stop
+from nexus_simvenue.bybit import market, params, queries, standing, trading, trading_stop
 from nexus_simvenue.bybit.access import Flags, Gate, milliseconds
 from nexus_simvenue.bybit.book import Book, spelling_of
 from nexus_simvenue.bybit.codes import MESSAGES, NotDone, body, wrong
+from nexus_simvenue.bybit.desk import Desk
 from nexus_simvenue.bybit.params import Fields, Param
 from nexus_simvenue.bybit.stream import PrivateSockets, noise, outgoing
 from nexus_simvenue.faults import Call
@@ -185,9 +186,9 @@ class BybitDialect:
             known = self._books[account] = Book(self.exchange, account, spelling_of(self.exchange))
         return known
 
-    def desk(self, asked: Asked) -> trading.Desk:
+    def desk(self, asked: Asked) -> Desk:
         [instrument] = self._instruments({"symbol": asked.fields["symbol"]})
-        return trading.Desk(self.exchange, asked.book, asked.flags, instrument, asked.at)
+        return Desk(self.exchange, asked.book, asked.flags, instrument, asked.at)
 
     # -- what time brings ---------------------------------------------------------------------------
 
@@ -202,7 +203,7 @@ class BybitDialect:
                 if note.brings and note.filled:
                     [instrument] = [i for i in self.exchange.instruments if i.symbol == note.symbol]
                     flags, at = self._gate.flags_of(account), self.exchange.at or note.at
-                    desk = trading.Desk(self.exchange, book, flags, instrument, at)
+                    desk = Desk(self.exchange, book, flags, instrument, at)
                     trading_stop.attach_to_fill(desk, note)
 
     # -- refusals by script -------------------------------------------------------------------------
@@ -276,7 +277,7 @@ def _kind_of(fields: Fields) -> str:
 def _cancel_all(dialect: BybitDialect, asked: Asked) -> Mapping[str, Any]:
     if asked.symbols is None:
         raise wrong("symbol, baseCoin or settleCoin is required")
-    return trading.cancel_all(dialect.exchange, asked.book, asked.symbols, asked.fields)
+    return standing.cancel_all(dialect.exchange, asked.book, asked.symbols, asked.fields)
 
 
 def _leverage(dialect: BybitDialect, asked: Asked) -> Mapping[str, Any]:
@@ -298,10 +299,10 @@ _ENDPOINTS: Final[Mapping[tuple[str, str], Endpoint]] = MappingProxyType(
             "submit", params.CREATE, lambda d, a: trading.create(d.desk(a), a.fields), trades=True
         ),
         ("POST", "/v5/order/amend"): Endpoint(
-            "amend", params.AMEND, lambda d, a: trading.amend(d.desk(a), a.fields), trades=True
+            "amend", params.AMEND, lambda d, a: standing.amend(d.desk(a), a.fields), trades=True
         ),
         ("POST", "/v5/order/cancel"): Endpoint(
-            "cancel", params.CANCEL, lambda d, a: trading.cancel(d.desk(a), a.fields), trades=True
+            "cancel", params.CANCEL, lambda d, a: standing.cancel(d.desk(a), a.fields), trades=True
         ),
         ("POST", "/v5/order/cancel-all"): Endpoint("cancel_all", params.CANCEL_ALL, _cancel_all, trades=True),
         ("GET", "/v5/order/realtime"): Endpoint(

@@ -8,8 +8,9 @@ from typing import Any, Final, TypeVar
 
 from nexus_market.exchange import Status
 from nexus_simvenue.bybit.access import Flags, milliseconds
-from nexus_simvenue.bybit.book import Book, position_row, wallet_row
+from nexus_simvenue.bybit.book import Book
 from nexus_simvenue.bybit.codes import NotDone, wrong
+from nexus_simvenue.bybit.holdings import position_row, wallet_row
 from nexus_simvenue.bybit.notes import ZERO, Note, order_row
 from nexus_simvenue.bybit.params import Fields
 from nexus_simvenue.wire.dialect import Visibility
@@ -154,7 +155,7 @@ def executions(
         rows = [row for _, row in book.executions if row[name] == fields[name]][::-1]
     else:
         rows = _between(book.executions, window(fields, now))
-        spelled = None if symbols is None else {book.spelling(symbol) for symbol in symbols}
+        spelled = None if symbols is None else {book.spelled(symbol) for symbol in symbols}
         rows = [row for row in rows if spelled is None or row["symbol"] in spelled]
     rows = [row for row in rows if row["orderId"] not in hidden]
     if "execType" in fields:
@@ -164,7 +165,7 @@ def executions(
 
 def closed_pnl(book: Book, fields: Fields, symbols: set[str] | None, now: datetime) -> dict[str, Any]:
     rows = _between(book.closed, window(fields, now))
-    spelled = None if symbols is None else {book.spelling(symbol) for symbol in symbols}
+    spelled = None if symbols is None else {book.spelled(symbol) for symbol in symbols}
     return listed([r for r in rows if spelled is None or r["symbol"] in spelled], fields, 50)
 
 

@@ -15,9 +15,10 @@ from nexus_common.contracts.values import Side
 from nexus_market.exchange import Refused, Ticket
 from nexus_market.instruments import on_step, on_tick
 from nexus_simvenue.bybit.codes import NotDone, worded, wrong
+from nexus_simvenue.bybit.desk import Desk
 from nexus_simvenue.bybit.notes import Note, order_id
 from nexus_simvenue.bybit.params import Fields
-from nexus_simvenue.bybit.trading import Desk, supersede
+from nexus_simvenue.bybit.standing import supersede
 
 PARTIAL_MAX: Final = 20
 _PREFIXES: Final = {
@@ -225,7 +226,7 @@ def _place(
         order_id(order.number),
         "",
         desk.symbol,
-        desk.book.spelling(desk.symbol),
+        desk.book.spelled(desk.symbol),
         ticket.side,
         "Market",
         ticket.quantity,
