@@ -22,7 +22,7 @@ from nexus_executor.credentials import Keys
 from nexus_executor.domain.traits import TRAITS
 from nexus_executor.venues.access import TurnClock
 from nexus_executor.venues.broker import Accepted, OrderRequest, Refused
-from nexus_executor.venues.native import NATIVE, live_access, simulated_access
+from nexus_executor.venues.native import NATIVE, AddressBudgets, live_access, simulated_access
 from nexus_executor.venues.paper import LocalGateway, PaperBroker
 from nexus_executor.venues.relayed import LiveAccount, SimulatedAccount
 from nexus_market.exchange import Exchange, Ohlcv
@@ -98,6 +98,17 @@ def test_a_simulated_account_speaks_over_the_scheme_of_its_exchange() -> None:
     assert (access.rest_url, access.stream_url) == ("https://sim:1", "wss://sim:1")
     assert simulated_access(settings, PAPER, Venue.BINANCE).stream_url == "ws://127.0.0.1:8701"
     assert (access.key, len(access.secret), access.live) == (PAPER, 64, False)
+
+
+def test_accounts_behind_one_address_share_what_the_venue_grants_it() -> None:
+    budgets, settings = AddressBudgets(), load(environment={})
+    one, other = (simulated_access(settings, AccountId(name), Venue.BINANCE) for name in ("a", "b"))
+    shared = budgets.of(Venue.BINANCE, one)
+    assert shared is not None
+    assert budgets.of(Venue.BINANCE, other) is shared
+    assert budgets.of(Venue.BINANCE, replace(other, proxy="http://proxy:1")) is not shared
+    assert budgets.of(Venue.BYBIT, one) is not shared
+    assert budgets.of(Venue.ALPACA, one) is None
 
 
 def test_an_unresolved_order_waits_for_the_longest_window_of_any_venue() -> None:

@@ -61,7 +61,7 @@ async def native_broker(settings: NexusSettings, account: AccountSpec) -> AsyncI
     else:
         keys = keys_of(name, settings.executor.credentials_file)
         access = live_access(settings, name, venue, keys)
-    broker = NATIVE[venue](access, TurnClock())
+    broker = NATIVE[venue](access, TurnClock(), None)
     try:
         yield broker
     finally:

@@ -16,9 +16,9 @@ from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.traits import TRAITS
 from nexus_executor.handlers import ExecutorReactor
 from nexus_executor.projections import read_models
-from nexus_executor.venues.access import TurnClock
+from nexus_executor.venues.access import Access, TurnClock
 from nexus_executor.venues.broker import Broker
-from nexus_executor.venues.native import NATIVE, live_access, simulated_access
+from nexus_executor.venues.native import NATIVE, AddressBudgets, live_access, simulated_access
 from nexus_executor.venues.paper import Gateway, PaperBroker, WireGateway
 from nexus_executor.venues.relayed import LiveAccount, SimulatedAccount
 
@@ -73,6 +73,7 @@ class Brokers:
         self._epoch = epoch
         self._clock = clock
         self._wall = wall
+        self._budgets = AddressBudgets()
         self._made: list[Broker] = []
 
     def __call__(self, account: AccountSpec) -> Broker:
@@ -85,13 +86,17 @@ class Brokers:
         name, venue, settings = account.account, account.venue, self._settings
         if not account.paper:
             keys = keys_of(name, settings.executor.credentials_file)
-            native = NATIVE[venue](live_access(settings, name, venue, keys), self._clock)
-            return LiveAccount(native, name, self._wall)
+            return LiveAccount(
+                self._native(venue, live_access(settings, name, venue, keys)), name, self._wall
+            )
         gateway = self._gateway(venue)
         if settings.exchange.protocol == "exchange":
             return PaperBroker(name, gateway, self._epoch, TRAITS[venue])
-        native = NATIVE[venue](simulated_access(settings, name, venue), self._clock)
+        native = self._native(venue, simulated_access(settings, name, venue))
         return SimulatedAccount(native, name, gateway, self._epoch)
+
+    def _native(self, venue: Venue, access: Access) -> Broker:
+        return NATIVE[venue](access, self._clock, self._budgets.of(venue, access))
 
     async def close(self) -> None:
         """Give up every connection that was made."""

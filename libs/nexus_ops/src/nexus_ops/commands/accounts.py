@@ -173,7 +173,9 @@ async def _doctor(home: Path) -> dict[str, list[Finding]]:
         specs = {} if store is None else await accounts_on_record(store)
         specs |= {spec.account: spec for spec in owners_session(settings).accounts if not spec.paper}
         if not specs and store is not None:
-            raise DependencyMissing(f"the stack in {home} has not opened an account yet: ask again in a moment")
+            raise DependencyMissing(
+                f"the stack in {home} has not opened an account yet: ask again in a moment"
+            )
         if not specs:
             raise DependencyMissing(
                 f"nothing runs in {home}, and no live account is set up: start `nexus up --protocol native`, or "

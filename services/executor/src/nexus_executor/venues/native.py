@@ -17,6 +17,7 @@ from nexus_executor.credentials import Keys
 from nexus_executor.venues.access import Access, TurnClock
 from nexus_executor.venues.broker import Broker
 from nexus_executor.venues.facts import AccountFacts, StatementRow
+from nexus_executor.venues.rate_budget import RateBudget
 from nexus_market.exchange.wire import simulated_secret
 
 
@@ -30,30 +31,46 @@ class NativeBroker(Broker, Protocol):
         """Every change of the wallet since then, oldest first, as the venue states it. Raises VenueDown."""
 
 
-def _binance(access: Access, clock: TurnClock) -> NativeBroker:
+def _binance(access: Access, clock: TurnClock, budget: RateBudget | None) -> NativeBroker:
     from nexus_executor.venues.binance import BinanceBroker
 
-    return BinanceBroker(access, clock)
+    return BinanceBroker(access, clock, budget)
 
 
-def _bybit(access: Access, clock: TurnClock) -> NativeBroker:
+def _bybit(access: Access, clock: TurnClock, budget: RateBudget | None) -> NativeBroker:
     from nexus_executor.venues.bybit import BybitBroker
 
-    return BybitBroker(access, clock)
+    return BybitBroker(access, clock, budget)
 
 
-def _alpaca(access: Access, clock: TurnClock) -> NativeBroker:
+def _alpaca(access: Access, clock: TurnClock, budget: RateBudget | None) -> NativeBroker:
     from nexus_executor.venues.alpaca import AlpacaBroker
 
-    return AlpacaBroker(access, clock)
+    return AlpacaBroker(access, clock, budget)
 
 
-NATIVE: Final[Mapping[Venue, Callable[[Access, TurnClock], NativeBroker]]] = MappingProxyType(
-    {Venue.BINANCE: _binance, Venue.BYBIT: _bybit, Venue.ALPACA: _alpaca}
+NATIVE: Final[Mapping[Venue, Callable[[Access, TurnClock, RateBudget | None], NativeBroker]]] = (
+    MappingProxyType({Venue.BINANCE: _binance, Venue.BYBIT: _bybit, Venue.ALPACA: _alpaca})
 )
+# What a venue grants an address, whoever asks from it: weight and seconds. Alpaca counts by account.
+ADDRESS_LIMITS: Final = MappingProxyType({Venue.BINANCE: (2_400, 60), Venue.BYBIT: (600, 5)})
 
 # Alpaca has two sides with keys of their own.
 _ALPACA: Final = MappingProxyType({True: "api.alpaca.markets", False: "paper-api.alpaca.markets"})
+
+
+class AddressBudgets:
+    """One budget for all accounts that reach a venue from the same address."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Venue, str | None], RateBudget] = {}
+
+    def of(self, venue: Venue, access: Access) -> RateBudget | None:
+        """None where the venue does not count by address."""
+        limit = ADDRESS_LIMITS.get(venue)
+        if limit is None:
+            return None
+        return self._known.setdefault((venue, access.proxy), RateBudget(*limit))
 
 
 def live_access(settings: NexusSettings, account: AccountId, venue: Venue, keys: Keys) -> Access:
