@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
 _FIRST, _LAST = "2006-01-01", "2030-12-31"
+# Extended hours: 4:00 to 9:30 and 16:00 to 20:00 in New York.
+_PRE_MARKET: Final = timedelta(hours=5, minutes=30)
+_AFTER_HOURS: Final = timedelta(hours=4)
 
 
 class Session(NamedTuple):
@@ -67,3 +70,20 @@ def us_sessions() -> Sessions:
                 for day, opens, closes in rows
             ]
         )
+
+
+def _session_for(at: datetime, extended: bool) -> Session:
+    """The session for which an order of this moment is."""
+    return us_sessions().current_or_next(at - _AFTER_HOURS if extended else at)
+
+
+def is_live(at: datetime, extended: bool) -> bool:
+    """Whether an order can trade now; `extended`: before and after the session too."""
+    opens = _session_for(at, extended).opens
+    return (opens - _PRE_MARKET if extended else opens) <= at
+
+
+def session_end(at: datetime, extended: bool) -> datetime:
+    """When a DAY order of this moment expires."""
+    closes = _session_for(at, extended).closes
+    return closes + _AFTER_HOURS if extended else closes

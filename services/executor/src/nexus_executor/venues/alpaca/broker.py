@@ -16,7 +16,8 @@ from nexus_executor.venues.access import Access, TurnClock
 from nexus_executor.venues.alpaca import evidence
 from nexus_executor.venues.alpaca.evidence import Proof
 from nexus_executor.venues.alpaca.feed import Feed
-from nexus_executor.venues.alpaca.messages import Document, OrderState, parse_order, venue_order
+from nexus_executor.venues.alpaca.fields import Document
+from nexus_executor.venues.alpaca.messages import OrderState, parse_order, venue_order
 from nexus_executor.venues.alpaca.orders import (
     Fields,
     bracket_fields,

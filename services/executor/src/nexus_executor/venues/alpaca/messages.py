@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
+from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from nexus_common.contracts.order import Liquidity, OrderKind
 from nexus_common.contracts.values import ClientOrderId, Side, Symbol
+from nexus_executor.venues.alpaca.fields import (
+    Document,
+    moment_of,
+    number_of,
+    object_of,
+    optional_moment,
+    optional_text,
+    positive_of,
+    side_of,
+    text_of,
+)
 from nexus_executor.venues.alpaca.orders import our_id
 from nexus_executor.venues.broker import (
     UpdateKind,
@@ -21,8 +32,6 @@ from nexus_executor.venues.broker import (
     VenueUpdate,
 )
 from nexus_executor.venues.private_stream import UnreadableFrame
-
-Document = Mapping[str, Any]
 
 _KINDS: Final[Mapping[str, OrderKind]] = MappingProxyType(
     {
@@ -114,17 +123,17 @@ def parse_frame(frame: Document) -> tuple[str | None, tuple[VenueUpdate, ...]]:
         return None, ()
     if stream != "trade_updates":
         raise UnreadableFrame(f"unknown stream {stream!r:.40}")
-    data = _object(frame, "data")
-    event = _text(data, "event")
+    data = object_of(frame, "data")
+    event = text_of(data, "event")
     if event not in _FILLS | ENDINGS | _SILENT | _NOTICES:
         raise UnreadableFrame(f"unknown event {event:.40}")
-    order = parse_order(_object(data, "order"))
+    order = parse_order(object_of(data, "order"))
     if event in _FILLS:
         return order.order_id, (_fill(data, order, event),)
     if event in ENDINGS:
-        return order.order_id, (ending(order, event, _moment(data, "timestamp", "at")),)
+        return order.order_id, (ending(order, event, moment_of(data, "timestamp", "at")),)
     if event in _NOTICES:
-        at = _moment(data, "timestamp", "at")
+        at = moment_of(data, "timestamp", "at")
         notice = VenueUpdate(
             0,
             at,
@@ -140,17 +149,17 @@ def parse_frame(frame: Document) -> tuple[str | None, tuple[VenueUpdate, ...]]:
 
 
 def _fill(data: Document, order: OrderState, event: str) -> VenueUpdate:
-    execution = _text(data, "execution_id")
+    execution = text_of(data, "execution_id")
     return VenueUpdate(
         0,
-        _moment(data, "timestamp", "at"),
+        moment_of(data, "timestamp", "at"),
         UpdateKind.FILL,
         order.ours,
         order.symbol,
         order.side,
         fill_id=execution,
-        quantity=_positive(data, "qty"),
-        price=_positive(data, "price"),
+        quantity=positive_of(data, "qty"),
+        price=positive_of(data, "price"),
         fee=Decimal(0),
         liquidity=_liquidity(order.kind),
         complete=event == "fill",
@@ -182,27 +191,27 @@ def ending(order: OrderState, event: str, at: datetime) -> VenueUpdate:
 
 def parse_order(document: Document) -> OrderState:
     """An order object of an answer or a message."""
-    kind = _text(document, "type" if document.get("type") else "order_type")
+    kind = text_of(document, "type" if document.get("type") else "order_type")
     if kind not in _KINDS:
         raise UnreadableFrame(f"unknown order type {kind:.40}")
-    status = _text(document, "status")
+    status = text_of(document, "status")
     if status not in _STATUSES:
         raise UnreadableFrame(f"unknown order status {status:.40}")
     ended = [document.get(name) for name in ("canceled_at", "expired_at", "failed_at")]
     return OrderState(
-        order_id=_text(document, "id"),
-        client_order_id=_text(document, "client_order_id"),
-        symbol=Symbol(_text(document, "symbol")),
-        side=_side(document),
+        order_id=text_of(document, "id"),
+        client_order_id=text_of(document, "client_order_id"),
+        symbol=Symbol(text_of(document, "symbol")),
+        side=side_of(document),
         kind=_KINDS[kind],
         status=status,
-        quantity=_number(document, "qty"),
-        filled=_number(document, "filled_qty") or Decimal(0),
-        stop_price=_number(document, "stop_price"),
-        limit_price=_number(document, "limit_price"),
-        replaced_by=_optional_text(document, "replaced_by"),
-        submitted_at=_optional_moment(document.get("submitted_at")),
-        ended_at=_optional_moment(next((value for value in ended if value), None)),
+        quantity=number_of(document, "qty"),
+        filled=number_of(document, "filled_qty") or Decimal(0),
+        stop_price=number_of(document, "stop_price"),
+        limit_price=number_of(document, "limit_price"),
+        replaced_by=optional_text(document, "replaced_by"),
+        submitted_at=optional_moment(document.get("submitted_at")),
+        ended_at=optional_moment(next((value for value in ended if value), None)),
     )
 
 
@@ -225,26 +234,28 @@ def venue_order(order: OrderState) -> VenueOrder:
 
 
 def parse_position(document: Document) -> VenuePosition:
-    quantity = _number(document, "qty")
+    quantity = number_of(document, "qty")
     if not quantity:
         raise UnreadableFrame("a position without a quantity")
-    side = _text(document, "side")
+    side = text_of(document, "side")
     if side not in ("long", "short"):
         raise UnreadableFrame(f"unknown side of a position {side:.40}")
     signed = abs(quantity) if side == "long" else -abs(quantity)
-    return VenuePosition(Symbol(_text(document, "symbol")), signed, _positive(document, "avg_entry_price"))
+    return VenuePosition(
+        Symbol(text_of(document, "symbol")), signed, positive_of(document, "avg_entry_price")
+    )
 
 
 def cost_of(document: Document) -> Decimal:
     """What a position has cost, negative for a short."""
-    cost = _number(document, "cost_basis")
+    cost = number_of(document, "cost_basis")
     if cost is None:
         raise UnreadableFrame("a position without cost_basis")
     return -abs(cost) if document.get("side") == "short" else cost
 
 
 def cash_of(account: Document) -> Decimal:
-    cash = _number(account, "cash")
+    cash = number_of(account, "cash")
     if cash is None:
         raise UnreadableFrame("an account without cash")
     return cash
@@ -287,17 +298,17 @@ class FillActivity:
 
 
 def parse_fill_activity(document: Document) -> FillActivity:
-    kind = _text(document, "type")
+    kind = text_of(document, "type")
     if kind not in _FILLS:
         raise UnreadableFrame(f"unknown kind of fill {kind:.40}")
     return FillActivity(
-        activity_id=_text(document, "id"),
-        order_id=_text(document, "order_id"),
-        symbol=Symbol(_text(document, "symbol")),
-        side=_side(document),
-        quantity=_positive(document, "qty"),
-        price=_positive(document, "price"),
-        at=_moment(document, "transaction_time"),
+        activity_id=text_of(document, "id"),
+        order_id=text_of(document, "order_id"),
+        symbol=Symbol(text_of(document, "symbol")),
+        side=side_of(document),
+        quantity=positive_of(document, "qty"),
+        price=positive_of(document, "price"),
+        at=moment_of(document, "transaction_time"),
         complete=kind == "fill",
     )
 
@@ -314,88 +325,14 @@ class CashActivity:
 
 
 def parse_cash_activity(document: Document) -> CashActivity:
-    amount = _number(document, "net_amount")
+    amount = number_of(document, "net_amount")
     if amount is None:
         raise UnreadableFrame("an activity without net_amount")
-    symbol = _optional_text(document, "symbol")
+    symbol = optional_text(document, "symbol")
     return CashActivity(
-        activity_id=_text(document, "id"),
-        kind=_text(document, "activity_type"),
-        at=_moment(document, "created_at", "date"),
+        activity_id=text_of(document, "id"),
+        kind=text_of(document, "activity_type"),
+        at=moment_of(document, "created_at", "date"),
         amount=amount,
         symbol=None if symbol is None else Symbol(symbol),
     )
-
-
-# -- fields -------------------------------------------------------------------------------------------
-
-
-def _object(document: Document, name: str) -> Document:
-    value = document.get(name)
-    if not isinstance(value, dict):
-        raise UnreadableFrame(f"{name} is missing")
-    return value
-
-
-def _text(document: Document, name: str) -> str:
-    value = document.get(name)
-    if not isinstance(value, str) or not value:
-        raise UnreadableFrame(f"{name} is missing")
-    return value
-
-
-def _optional_text(document: Document, name: str) -> str | None:
-    return None if document.get(name) is None else _text(document, name)
-
-
-def _side(document: Document) -> Side:
-    side = _text(document, "side")
-    if side == "sell_short":
-        return Side.SELL
-    if side not in ("buy", "sell"):
-        raise UnreadableFrame(f"unknown side {side:.40}")
-    return Side(side)
-
-
-def _number(document: Document, name: str) -> Decimal | None:
-    value = document.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise UnreadableFrame(f"{name} is not a number")
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise UnreadableFrame(f"{name} is not a number") from None
-    if not number.is_finite():
-        raise UnreadableFrame(f"{name} is not a finite number")
-    return number
-
-
-def _positive(document: Document, name: str) -> Decimal:
-    number = _number(document, name)
-    if number is None or number <= 0:
-        raise UnreadableFrame(f"{name} is not above zero")
-    return number
-
-
-def _moment(document: Document, *names: str) -> datetime:
-    for name in names:
-        if document.get(name) is not None:
-            moment = _optional_moment(document[name])
-            if moment is not None:
-                return moment
-    raise UnreadableFrame(f"{names[0]} is missing")
-
-
-def _optional_moment(value: object) -> datetime | None:
-    """A time in RFC 3339, with nanoseconds at times; a bare date is its midnight in UTC."""
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if moment is None:
-            raise ValueError(value)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise UnreadableFrame("a time is not readable") from None

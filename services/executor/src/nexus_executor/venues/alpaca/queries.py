@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from nexus_common.contracts.values import format_instant
 from nexus_executor.venues.alpaca import evidence
+from nexus_executor.venues.alpaca.fields import Document
 from nexus_executor.venues.alpaca.messages import (
-    Document,
     OrderState,
     cash_of,
     cost_of,

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Final
 
 from nexus_common.contracts.values import Side, Symbol
+from nexus_executor.venues.alpaca.fields import Document
 from nexus_executor.venues.alpaca.messages import (
     CashActivity,
-    Document,
     FillActivity,
     parse_cash_activity,
     parse_fill_activity,
