@@ -74,8 +74,7 @@ class PrivateSocket(WebSocket):  # type: ignore[misc]
 
     @ws.setter
     def ws(self, app: Any) -> None:
-        if self._proxy:
-            app.run_forever = partial(app.run_forever, **self._proxy)
+        app.run_forever = partial(app.run_forever, **self._proxy)
         self._app = app
 
     def _connect(self, url: str) -> None:
@@ -145,12 +144,14 @@ class PrivateSocket(WebSocket):  # type: ignore[misc]
 
 
 def _proxy_arguments(proxy: str | None) -> dict[str, Any]:
+    """The account's proxy or none, whatever the environment says: an address may be bound to the key."""
     if proxy is None:
-        return {}
+        return {"http_no_proxy": ["*"]}
     parts = urlsplit(proxy)
     arguments: dict[str, Any] = {
         "http_proxy_host": parts.hostname,
         "http_proxy_port": parts.port,
+        "http_no_proxy": ["nobody.invalid"],
         "proxy_type": parts.scheme if parts.scheme.startswith("socks") else "http",
     }
     if parts.username:
