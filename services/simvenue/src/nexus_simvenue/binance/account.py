@@ -25,7 +25,7 @@ class AccountQueries:
     def endpoints(self) -> Mapping[tuple[str, str], Endpoint]:
         signed, one = Security.SIGNED, ("symbol",)
         return {
-            ("GET", "/fapi/v2/account"): Endpoint(self._account, signed, 5),
+            ("GET", "/fapi/v2/account"): Endpoint(self._every_account, signed, 5),
             ("GET", "/fapi/v3/account"): Endpoint(self._account, signed, 5),
             ("GET", "/fapi/v2/balance"): Endpoint(self._balance, signed, 5),
             ("GET", "/fapi/v3/balance"): Endpoint(self._balance, signed, 5),
@@ -69,8 +69,23 @@ class AccountQueries:
             "availableBalance": totals["availableBalance"],
             "maxWithdrawAmount": totals["availableBalance"],
             "assets": [{"asset": "USDT", **totals, "marginAvailable": True, "updateTime": millis(asked.now)}],
-            "positions": self._positions(asked),
+            "positions": [
+                {**row, "unrealizedProfit": row["unRealizedProfit"]} for row in self._positions(asked)
+            ],
         }
+
+    def _every_account(self, asked: Asked) -> dict[str, Any]:
+        """Version 2: with every symbol, in names of its own."""
+        rows = [
+            {
+                **row,
+                "unrealizedProfit": row["unRealizedProfit"],
+                "isolated": row["marginType"] == "isolated",
+                "maxNotional": row["maxNotionalValue"],
+            }
+            for row in self._every_position(asked)
+        ]
+        return {**self._account(asked), "positions": rows}
 
     def _balance(self, asked: Asked) -> list[dict[str, Any]]:
         account = self._floor.account(asked)

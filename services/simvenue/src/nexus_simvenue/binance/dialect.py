@@ -112,6 +112,7 @@ class BinanceDialect:
 
     def handle(self, request: HttpRequest, now: datetime) -> HttpResponse:
         self._now = now
+        self._books.catch_up()
         self._streams.expire(now)
         endpoint = self._endpoints.get((request.method, request.path))
         if endpoint is None:
