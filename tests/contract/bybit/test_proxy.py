@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+import pytest
+
 from contract.bybit.hand import ENTRY, Stage
 from contract.settings import Connection
 from nexus_common.contracts.values import Venue
@@ -78,3 +80,10 @@ async def test_everything_goes_through_the_proxy(stage: Stage) -> None:
     finally:
         await broker.close()
         await proxy.stop()
+
+
+async def test_a_proxy_of_the_environment_is_not_used(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    broker = await stage.opened()
+    assert await broker.updates(0) == []
