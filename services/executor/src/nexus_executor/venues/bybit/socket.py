@@ -147,7 +147,8 @@ def _proxy_arguments(proxy: str | None) -> dict[str, Any]:
     """The account's proxy or none, whatever the environment says: an address may be bound to the key."""
     if proxy is None:
         # The library reads the environment unless it is given a proxy, and uses none for what is in this list.
-        return {"http_proxy_host": "nobody.invalid", "http_proxy_port": 1, "http_no_proxy": ["*"]}
+        nobody = {"http_proxy_host": "nobody.invalid", "http_proxy_port": 1, "proxy_type": "http"}
+        return {**nobody, "http_no_proxy": ["*"]}
     parts = urlsplit(proxy)
     arguments: dict[str, Any] = {
         "http_proxy_host": parts.hostname,
