@@ -139,8 +139,8 @@ UNKNOWN_503 = "Unknown error, please check your request or try again later."
 _REQUEST_FAULTS: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
     ("lost reply", {"fault": Fault.LOSE_REPLY}),
     ("lost request", {"fault": Fault.LOSE_REQUEST}),
-    ("time-out, worked", {"fault": Fault.HANG, "seconds": 0.4}),
-    ("time-out, unworked", {"fault": Fault.HANG_UNWORKED, "seconds": 0.4}),
+    ("time-out, worked", {"fault": Fault.HANG, "seconds": 0.8}),
+    ("time-out, unworked", {"fault": Fault.HANG_UNWORKED, "seconds": 0.8}),
     ("503 unknown", {"fault": Fault.STATUS, "status": 503, "body": UNKNOWN_503}),
     ("503 unavailable", {"fault": Fault.STATUS_UNWORKED, "status": 503, "body": "Service Unavailable."}),
     ("500", {"fault": Fault.STATUS, "status": 500, "body": ""}),

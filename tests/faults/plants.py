@@ -11,6 +11,7 @@ _MARKET: Final = "libs/nexus_market/src/nexus_market"
 _UNIT: Final = "tests/unit/executor"
 _MATRIX: Final = "tests/faults/test_matrix.py"
 _BROKERS: Final = "tests/contract/test_broker.py"
+_BUDGET: Final = "tests/unit/executor/test_rate_budget.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,10 @@ PLANTS: Final[tuple[Plant, ...]] = (
     Plant(
         "an unknown outcome is sent again blindly",
         f"{_EXECUTOR}/fence.py",
-        "            reply: SubmitReply = await broker.submit(_request(state), started.at)\n",
-        "            reply: SubmitReply = await broker.submit(_request(state), started.at)\n"
-        "            if isinstance(reply, Unknown):\n"
-        "                reply = await broker.submit(_request(state), started.at)\n",
+        "        reply: SubmitReply = await broker.submit(request_of(state), started.at)\n",
+        "        reply: SubmitReply = await broker.submit(request_of(state), started.at)\n"
+        "        if isinstance(reply, Unknown):\n"
+        "            reply = await broker.submit(request_of(state), started.at)\n",
         (f"{_UNIT}/test_fence.py", _MATRIX),
     ),
     Plant(
@@ -60,7 +61,7 @@ PLANTS: Final[tuple[Plant, ...]] = (
         f"{_EXECUTOR}/updates.py",
         "            if update.sequence != expected:\n",
         "            if update.sequence < expected:\n",
-        (_UNIT,),
+        (f"{_UNIT}/test_updates.py",),
     ),
     Plant(
         "a fill told twice counts twice",
@@ -110,6 +111,170 @@ PLANTS: Final[tuple[Plant, ...]] = (
         f"{_EXECUTOR}/venues/paper.py",
         '        return Unknown(f"unreadable answer {answer}: {error!r}")\n',
         '        return Accepted("")  # type: ignore[return-value]\n',
+        (_BROKERS,),
+    ),
+    Plant(
+        "absence is accepted before the receive window is over",
+        f"{_EXECUTOR}/settling.py",
+        "        if at <= self._deadline(started) + timedelta(seconds=rules.absent_margin_seconds):\n"
+        "            return False\n",
+        "",
+        (f"{_UNIT}/test_fence.py", _MATRIX),
+    ),
+    Plant(
+        "absence is accepted at the first look",
+        f"{_EXECUTOR}/settling.py",
+        "        return is_long_enough and counted.times >= rules.absent_lookups\n",
+        "        return True\n",
+        (f"{_UNIT}/test_fence.py", _MATRIX),
+    ),
+    Plant(
+        "the stop is sized for the order instead of the fill",
+        f"{_EXECUTOR}/domain/stops.py",
+        "    quantity = floor_quantity(now.trade.remaining - promised(now), now.instrument)\n",
+        "    quantity = floor_quantity(now.trade.terms.quantity, now.instrument)\n",
+        (f"{_UNIT}/test_protection.py", _MATRIX),
+    ),
+    Plant(
+        "the stop's side of the entry is mirrored",
+        f"{_EXECUTOR}/domain/figures.py",
+        "    stop = round_stop(average - sign * plan.stop_distance, instrument, direction)\n",
+        "    stop = round_stop(average + sign * plan.stop_distance, instrument, direction)\n",
+        (f"{_UNIT}/test_trade.py",),
+    ),
+    Plant(
+        "a stop moves away from profit",
+        f"{_EXECUTOR}/domain/management.py",
+        "    if protection is None or (command.stop - protection.stop) * state.terms.direction.sign <= 0:\n",
+        "    if protection is None or command.stop == protection.stop:\n",
+        (f"{_UNIT}/test_trade.py",),
+    ),
+    Plant(
+        "ways out are not reduce-only",
+        f"{_EXECUTOR}/domain/submission.py",
+        "        reduce_only=reduce_only,\n",
+        "        reduce_only=reduce_only and leg is not Leg.EXIT,\n",
+        (f"{_UNIT}/test_protection.py", _UNIT),
+    ),
+    Plant(
+        "a refused stop is never tried in its other kind",
+        f"{_EXECUTOR}/domain/stops.py",
+        "        yield _new(now, price, quantity, whole=not failures or not _is_whole(failures[-1]))\n",
+        "        if not failures:\n            yield _new(now, price, quantity, whole=True)\n",
+        (f"{_UNIT}/test_protection.py", _MATRIX),
+    ),
+    Plant(
+        "a stop that cannot be had does not lead out",
+        f"{_EXECUTOR}/domain/stops.py",
+        '        yield Fail(f"the venue refuses the stop at {price}: {refused[-1].state.refusal}")\n',
+        "        return\n",
+        (f"{_UNIT}/test_protection.py", _MATRIX),
+    ),
+    Plant(
+        "orders that outlived their position are left",
+        f"{_EXECUTOR}/domain/protection.py",
+        '        return tuple(_leftovers(now, "position closed"))\n',
+        "        return ()\n",
+        (f"{_UNIT}/test_protection.py", _UNIT),
+    ),
+    Plant(
+        "an unknown outcome is forgotten after a restart",
+        f"{_EXECUTOR}/handlers.py",
+        "        await self._fence.settle(None, desk)\n        await desk.commit()\n",
+        "        self._view.unsettled.clear()\n        await desk.commit()\n",
+        (f"{_UNIT}/test_kills.py", _MATRIX),
+    ),
+    Plant(
+        "what the venue's positions say is not compared",
+        f"{_EXECUTOR}/reconcile.py",
+        "        if symbol in watched or expected.get(symbol, _ZERO) != at_venue.get(symbol, _ZERO)\n",
+        "        if symbol in watched\n",
+        (f"{_UNIT}/test_reconcile.py",),
+    ),
+    Plant(
+        "a vanished stop is not noticed",
+        f"{_EXECUTOR}/reconcile.py",
+        "    return tuple(order for order in working if order not in there)\n",
+        "    return ()\n",
+        (f"{_UNIT}/test_reconcile.py", _MATRIX),
+    ),
+    Plant(
+        "the weight budget is ignored",
+        f"{_EXECUTOR}/venues/rate_budget.py",
+        "        if used + weight > (self.limit if urgent else self._usual):\n            return False\n",
+        "",
+        (_BUDGET,),
+    ),
+    Plant(
+        "what is kept for ways out is given to anybody",
+        f"{_EXECUTOR}/venues/rate_budget.py",
+        "(self.limit if urgent else self._usual)",
+        "self.limit",
+        (_BUDGET,),
+    ),
+    Plant(
+        "a ban is not waited for",
+        f"{_EXECUTOR}/venues/rate_budget.py",
+        "        return self.banned_until is not None and now < self.banned_until\n",
+        "        return False\n",
+        (_BROKERS,),
+    ),
+    Plant(
+        "Binance: a 5xx is read as a refusal",
+        f"{_EXECUTOR}/venues/binance/evidence.py",
+        "        return Verdict(Proof.REFUSED if failed else Proof.OPEN, code, reason, {})\n",
+        "        return Verdict(Proof.REFUSED, code, reason, {})\n",
+        (_BROKERS,),
+    ),
+    Plant(
+        "Binance: algo orders are not listed",
+        f"{_EXECUTOR}/venues/binance/broker.py",
+        '            algo = [rows.placed_algo(row) for row in await self._rest.rows("open algo orders")]\n',
+        "            algo: list[rows.Placed] = []\n",
+        (_BROKERS,),
+    ),
+    Plant(
+        "Binance: orders are signed with the time of the question, not of their start",
+        f"{_EXECUTOR}/venues/binance/rest.py",
+        "        raw = await self.session.send(endpoint.name, sent, fields.millis(at))\n",
+        "        raw = await self.session.send(endpoint.name, sent, fields.millis(now))\n",
+        (_BROKERS,),
+    ),
+    Plant(
+        "Binance: no backfill after a reconnect",
+        f"{_EXECUTOR}/venues/binance/broker.py",
+        "        if not await self._stream.is_whole(now):\n"
+        "            await self._stream.connect(now)\n"
+        "            await self._catch_up(now)\n",
+        "        if not await self._stream.is_whole(now):\n            await self._stream.connect(now)\n",
+        (_BROKERS, _MATRIX),
+    ),
+    Plant(
+        "Binance: a message that cannot be read ends the stream",
+        f"{_EXECUTOR}/venues/binance/user_stream.py",
+        "            self._private.refuse(str(error))\n            return\n",
+        "            raise\n",
+        (_BROKERS,),
+    ),
+    Plant(
+        "Bybit: the trigger's side is mirrored",
+        f"{_EXECUTOR}/venues/bybit/orders.py",
+        "    return RISES if rises else FALLS\n",
+        "    return FALLS if rises else RISES\n",
+        (_BROKERS, _MATRIX),
+    ),
+    Plant(
+        "Bybit: a server error is read as a refusal",
+        f"{_EXECUTOR}/venues/bybit/evidence.py",
+        "        10016: Proof.UNKNOWN,  # server error\n",
+        "        10016: Proof.REFUSED,  # server error\n",
+        ("tests/contract/bybit",),
+    ),
+    Plant(
+        "Alpaca: a 5xx is read as a refusal",
+        f"{_EXECUTOR}/venues/alpaca/evidence.py",
+        "    return BY_STATUS.get(status, Proof.UNKNOWN)\n",
+        "    return BY_STATUS.get(status, Proof.REFUSED)\n",
         (_BROKERS,),
     ),
 )

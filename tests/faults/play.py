@@ -1,6 +1,6 @@
 """Plays cells: a market for all that go the same way, an executor and an account for each, turn by turn.
 
-Venue time is handed in, waits are shortened by one factor (five seconds of waiting for an answer are 0.15),
+Venue time is handed in, waits are shortened by one factor (five seconds of waiting for an answer are 0.4),
 and cells wait at the same time.
 """
 
@@ -37,8 +37,8 @@ from nexus_common.contracts.values import AccountId, Direction, Origin, Symbol, 
 from nexus_market.exchange import ExchangeSettings, Ohlcv
 from nexus_market.instruments import by_symbol, floor_quantity, round_price
 
-WAIT_SECONDS: Final = 0.15  # stands for five
-BATCH: Final = 16
+WAIT_SECONDS: Final = 0.4  # stands for five
+BATCH: Final = 24
 ENTRY_TURN: Final = 1
 MOVE_TURN: Final = 18
 SKEW_TURNS: Final = (4, 15)
