@@ -446,7 +446,7 @@ def test_events_are_ordered_by_the_time_at_which_they_were_made(desk: Desk) -> N
 
 # -- the documents' shapes ----------------------------------------------------------------------------
 
-PLACES = {
+PLACES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "r_futures__http_json__order_response.json": ("GET", ORDER, {"symbol": SOL, "origClientOrderId": "rest"}),
     "r_futures__http_json__position_risk.json": ("GET", "/fapi/v2/positionRisk", {"symbol": SOL}),
     "r_futures__http_json__balance.json": ("GET", "/fapi/v3/balance", {}),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
-from nexus_common.contracts.values import ClientOrderId, Symbol, Venue
+from nexus_common.contracts.values import Symbol, Venue
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_executor.domain.traits import TRAITS, VenueTraits
 from nexus_executor.venues.access import Access, TurnClock
@@ -24,6 +23,7 @@ from nexus_executor.venues.binance.evidence import (
     Verdict,
 )
 from nexus_executor.venues.binance.fields import Row, UnreadableFrame
+from nexus_executor.venues.binance.listening import CURRENCY, Listening
 from nexus_executor.venues.binance.rest import NotSent, Refusal, Rest
 from nexus_executor.venues.binance.settings import SymbolTerms
 from nexus_executor.venues.binance.user_stream import UserStream
@@ -47,14 +47,6 @@ from nexus_executor.venues.facts import AccountFacts, StatementRow
 from nexus_executor.venues.private_stream import PrivateStream
 from nexus_executor.venues.rate_budget import RateBudget
 
-# A stream that says nothing about an account with something at stake is not believed for longer.
-_SILENCE: Final = timedelta(minutes=3)
-# What a gap may have hidden: clocks differ, and the venue's messages come a little late.
-_OVERLAP: Final = timedelta(minutes=1)
-# An answer may overtake the stream's message by so much.
-_WORD_TRIES: Final = 3
-_WORD_SECONDS: Final = 0.05
-
 
 class BinanceBroker:
     """Satisfies `Broker`. A lookup is no proof: not found counts only behind the receive window."""
@@ -64,16 +56,10 @@ class BinanceBroker:
         self._access = access
         self._terms = SymbolTerms(self._rest)
         self._private = PrivateStream()
-        self._currency = "USDT"
+        self._currency = CURRENCY
         self._stream = UserStream(self._rest, self._private, access.timeout_seconds, self._currency)
         self._backfill = Backfill(self._rest, self._currency)
-        self._symbols: set[Symbol] = set()
-        # Orders of which the stream owes us a word; True: the last one.
-        self._due: dict[ClientOrderId, bool] = {}
-        self._at_stake = False
-        self._whole_at: datetime | None = None
-        self._heard_at: datetime | None = None
-        self._frames = 0
+        self._listening = Listening(self._rest, self._stream, self._private, self._backfill, self._terms)
 
     @property
     def traits(self) -> VenueTraits:
@@ -99,11 +85,9 @@ class BinanceBroker:
             raise ConfigurationError(
                 f"account {self._access.account} is kept in {currency}; USDT-M futures are kept in USDT"
             )
-        now = await self._rest.now()
         await self._check_modes()
-        await self._stream.connect(now)
-        self._whole_at = self._heard_at = now
-        return await self._wallet()
+        await self._listening.open()
+        return await self._listening.wallet()
 
     async def _check_modes(self) -> None:
         mode, burn = await self._rest.ask("position mode"), await self._rest.ask("fee burn")
@@ -123,16 +107,10 @@ class BinanceBroker:
                 'with; switch off "Using BNB for fees" (Futures, Preferences)'
             )
 
-    async def _wallet(self) -> Decimal:
-        try:
-            return rows.wallet(await self._rest.rows("balance"), self._currency)
-        except UnreadableFrame as error:
-            raise VenueDown(f"Binance's balance cannot be read: {error}") from error
-
     # -- changes ------------------------------------------------------------------------------------
 
     async def submit(self, order: OrderRequest, at: datetime) -> SubmitReply:
-        self._symbols.add(order.symbol)
+        self._listening.symbols.add(order.symbol)
         try:
             params = requests.new_order(order)
         except requests.Inexpressible as error:
@@ -149,9 +127,8 @@ class BinanceBroker:
             return Refused(error.code, str(error))
         reply = _reply(said, "algoId" if conditional else "orderId")
         if isinstance(reply, Accepted):
-            self._at_stake = True
             filled = not conditional and said.row.get("status") == "FILLED"
-            self._due[order.client_order_id] = filled
+            self._listening.expect(order.client_order_id, last=filled)
         elif isinstance(reply, Refused) and reply.code == HEDGE_MODE:
             self._note_mode(at)
         return reply
@@ -159,7 +136,7 @@ class BinanceBroker:
     def _note_mode(self, at: datetime) -> None:
         words = "the account's position mode was changed to hedge mode; switch it back to one-way"
         key = f"notice/position mode/{fields.millis(at)}"
-        self._private.offer([VenueUpdate(0, at, UpdateKind.NOTICE, reason=words, key=key)])
+        self._stream.waiting.append(VenueUpdate(0, at, UpdateKind.NOTICE, reason=words, key=key))
 
     async def cancel(self, order: OrderRequest) -> ChangeReply:
         """Canceled already is canceled; what triggered meanwhile is canceled as the order it became."""
@@ -169,13 +146,14 @@ class BinanceBroker:
             return reply
         try:
             found = await self._find(order, algo=algo)
+            became = await self._find(order, algo=False) if found is not None and found.triggers else found
         except (VenueDown, UnreadableFrame):
             return reply
-        if found is None or found.order.status is VenueOrderStatus.FILLED:
+        if became is None or became.order.status is VenueOrderStatus.FILLED:
             return reply
-        if found.order.status is VenueOrderStatus.CANCELED:
-            return Accepted(found.order.venue_order_id)
-        return await self._withdraw(order, algo=False) if found.triggers else reply
+        if became.order.status is VenueOrderStatus.CANCELED:
+            return Accepted(became.order.venue_order_id)
+        return reply if became is found else await self._withdraw(order, algo=False)
 
     async def _withdraw(self, order: OrderRequest, *, algo: bool) -> ChangeReply:
         named = {"clientAlgoId": str(order.client_order_id)}
@@ -190,7 +168,7 @@ class BinanceBroker:
             return Unknown(str(error))
         reply = _reply(said, "algoId" if algo else "orderId")
         if isinstance(reply, Accepted):
-            self._due[order.client_order_id] = True
+            self._listening.expect(order.client_order_id, last=True)
         return reply
 
     async def amend(
@@ -229,78 +207,10 @@ class BinanceBroker:
             raise
 
     async def updates(self, after: int) -> Sequence[VenueUpdate]:
-        now = await self._rest.now()
-        if not await self._stream.is_whole(now):
-            await self._stream.connect(now)
-            await self._catch_up(now)
-        elif await self._owes_a_word():
-            # Something was not told although everything sent was read: the stream is not to be trusted.
-            await self._stream.connect(now)
-            await self._catch_up(now)
-        elif self._is_too_quiet(now):
-            await self._catch_up(now)
-        await self._tell_fundings()
-        for symbol in self._stream.changed:
-            self._terms.forget(symbol)
-        self._stream.changed.clear()
-        self._whole_at = now
-        if self._stream.frames != self._frames:
-            self._frames, self._heard_at = self._stream.frames, now
-        return self._private.take(after)
-
-    async def _tell_fundings(self) -> None:
-        unrated = self._stream.unrated
-        if unrated:
-            self._private.offer(await self._rated(unrated))
-            unrated.clear()
-
-    async def _rated(self, updates: Sequence[VenueUpdate]) -> list[VenueUpdate]:
-        try:
-            return await self._backfill.rated(updates)
-        except UnreadableFrame as error:
-            raise VenueDown(f"Binance's funding rates cannot be read: {error}") from error
-
-    async def _owes_a_word(self) -> bool:
-        """Whether an answered request has not been told of, though it was waited for a little."""
-        for _ in range(_WORD_TRIES):
-            if not self._owed():
-                break
-            await asyncio.sleep(_WORD_SECONDS)
-            await self._stream.barrier()
-        owed = self._owed()
-        self._due = dict.fromkeys(owed, False)
-        self._stream.about.clear()
-        self._stream.done.clear()
-        return bool(owed)
-
-    def _owed(self) -> list[ClientOrderId]:
-        stream = self._stream
-        return [o for o, last in self._due.items() if o not in (stream.done if last else stream.about)]
-
-    def _is_too_quiet(self, now: datetime) -> bool:
-        if not self._at_stake or self._stream.frames != self._frames:
-            return False
-        return self._heard_at is None or now - self._heard_at >= _SILENCE
-
-    async def _catch_up(self, now: datetime) -> None:
-        """Fill the gap since the stream was last known to be whole; raises VenueDown."""
-        since = (self._whole_at or now) - _OVERLAP
-        if self._heard_at is not None:
-            since = min(since, self._heard_at - _OVERLAP)
-        await self.backfill(since, sorted(self._symbols))
-        self._due.clear()
-        self._heard_at = now
-        self._at_stake = bool(await self.positions()) or bool(await self.open_orders())
+        return await self._listening.updates(after)
 
     async def backfill(self, since: datetime, symbols: Sequence[Symbol]) -> None:
-        self._symbols.update(symbols)
-        try:
-            found = await self._backfill.since(since, symbols)
-        except UnreadableFrame as error:
-            raise VenueDown(f"Binance's history cannot be read: {error}") from error
-        if self._private.offer(found):
-            wallet, now = await self._wallet(), await self._rest.now()
-            self._private.offer([self._stream.balance(now, wallet, "backfill")])
+        await self._listening.backfill(since, symbols)
 
     async def open_orders(self) -> Sequence[VenueOrder]:
         try:
@@ -326,7 +236,7 @@ class BinanceBroker:
 
     async def facts(self) -> AccountFacts:
         """Permissions, modes, leverage and clock; raises VenueDown."""
-        return await account_facts(self._rest, self._access, self._currency, self._symbols)
+        return await account_facts(self._rest, self._access, self._currency, self._listening.symbols)
 
     async def statement(self, since: datetime) -> Sequence[StatementRow]:
         """Every change of the wallet since then, oldest first; raises VenueDown."""

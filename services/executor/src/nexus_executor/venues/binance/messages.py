@@ -1,34 +1,23 @@
 """Messages of the user data stream as facts: pure functions over what was received.
 
-Source: User Data Streams, USDⓈ-M Futures. Keys are the venue's own identities, so that what a backfill finds
-over REST is the same fact: a fill has its trade id, the end or trigger of an order the order's id, funding its
-symbol and hour, a transfer its time and amount.
+Source: User Data Streams, USDⓈ-M Futures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
 from nexus_common.contracts.order import Liquidity
-from nexus_common.contracts.values import ClientOrderId, Side, Symbol, format_decimal
-from nexus_executor.venues.binance import fields
+from nexus_common.contracts.values import ClientOrderId, Side, Symbol
+from nexus_executor.venues.binance import fields, keys
 from nexus_executor.venues.binance.fields import Row, UnreadableFrame
 from nexus_executor.venues.broker import UpdateKind, VenueUpdate
 
-# Client ids of orders that the venue makes itself (Event: Order Update).
-TAKEN_OVER: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "autoclose-": "liquidation",
-        "adl_autoclose": "adl",
-        "settlement_autoclose-": "settlement",
-        "delivery_autoclose-": "settlement",
-    }
-)
 _TRANSFERS: Final = frozenset(
     (
         *("DEPOSIT", "WITHDRAW", "WITHDRAW_REJECT", "ADMIN_DEPOSIT", "ADMIN_WITHDRAW"),
@@ -78,37 +67,6 @@ def read(frame: str | bytes, currency: str = "USDT") -> Heard:
 # -- orders ---------------------------------------------------------------------------------------------
 
 
-def taken_over(client_id: str) -> str | None:
-    """Why the venue itself made an order of this client id; None for an order of its owner."""
-    return next((reason for prefix, reason in TAKEN_OVER.items() if client_id.startswith(prefix)), None)
-
-
-def fill_key(symbol: str, trade: int) -> str:
-    return f"fill/{symbol}/{trade}"
-
-
-def ended_key(order: int) -> str:
-    return f"order/{order}/ended"
-
-
-def algo_ended_key(algo: int) -> str:
-    return f"algo/{algo}/ended"
-
-
-def triggered_key(algo: int) -> str:
-    return f"algo/{algo}/triggered"
-
-
-def funding_key(symbol: str, at: datetime) -> str:
-    """Funding is due on the hour; the statement's time and the stream's may differ by a little."""
-    hour = (at + timedelta(minutes=30)).replace(minute=0, second=0, microsecond=0)
-    return f"funding/{symbol}/{hour:%Y-%m-%dT%H}"
-
-
-def transfer_key(at: datetime, change: Decimal) -> str:
-    return f"transfer/{fields.millis(at)}/{format_decimal(change.normalize())}"
-
-
 def _order_update(row: Row, currency: str) -> Heard:
     order, at = fields.nested(row, "o"), fields.moment(row, "T")
     execution, status = fields.text(order, "x"), fields.text(order, "X")
@@ -117,7 +75,7 @@ def _order_update(row: Row, currency: str) -> Heard:
     client = ClientOrderId(fields.text(order, "c"))
     symbol, side = Symbol(fields.text(order, "s")), fields.side(order, "S")
     number, done = fields.whole(order, "i"), status in ("FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH")
-    reason = taken_over(client)
+    reason = keys.taken_over(client)
     if execution == "CALCULATED" and reason is None:
         reason = "liquidation"
     updates: tuple[VenueUpdate, ...] = ()
@@ -128,7 +86,7 @@ def _order_update(row: Row, currency: str) -> Heard:
         updates = _fill(order, at, currency, UpdateKind.FILL, client, None)
     elif execution in _ENDS or status == "EXPIRED_IN_MATCH":
         words = execution.lower() + _expiry(order)
-        updates = (ended(ended_key(number), at, client, symbol, side, words),)
+        updates = (ended(keys.ended_key(number), at, client, symbol, side, words),)
     return Heard(at, updates, client, done)
 
 
@@ -170,7 +128,7 @@ def _fill(
         liquidity=Liquidity.MAKER if fields.flag(order, "m") else Liquidity.TAKER,
         complete=fields.text(order, "X") == "FILLED",
         reason=reason,
-        key=fill_key(symbol, trade),
+        key=keys.fill_key(symbol, trade),
     )
     if fill.fee is not None:
         return (fill,)
@@ -205,7 +163,7 @@ def _algo_update(row: Row, currency: str) -> Heard:
     elif status != "NEW":
         said = order.get("rm")
         words = status.lower() + (f": {said}" if isinstance(said, str) and said else "")
-        updates = (ended(algo_ended_key(algo), at, client, symbol, side, words),)
+        updates = (ended(keys.algo_ended_key(algo), at, client, symbol, side, words),)
     return Heard(at, updates, client, status in ("FINISHED", "CANCELED", "EXPIRED", "REJECTED"))
 
 
@@ -228,7 +186,7 @@ def triggered(
         symbol=symbol,
         side=side,
         price=price,
-        key=triggered_key(algo),
+        key=keys.triggered_key(algo),
     )
 
 
@@ -260,12 +218,12 @@ def funding(at: datetime, symbol: Symbol, change: Decimal, wallet: Decimal | Non
         symbol=symbol,
         change=change,
         wallet=wallet,
-        key=funding_key(symbol, at),
+        key=keys.funding_key(symbol, at),
     )
 
 
 def transfer(at: datetime, change: Decimal, wallet: Decimal | None, reason: str) -> VenueUpdate:
-    key = transfer_key(at, change)
+    key = keys.transfer_key(at, change)
     return VenueUpdate(0, at, UpdateKind.BALANCE, wallet=wallet, change=change, reason=reason, key=key)
 
 

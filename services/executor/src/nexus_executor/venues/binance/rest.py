@@ -70,6 +70,15 @@ class NotSent(Exception):
         self.code = code
 
 
+class Unasked(VenueDown):
+    """A question did not leave, as in NotSent."""
+
+    def __init__(self, what: str, unsent: NotSent) -> None:
+        super().__init__(f"Binance is not asked ({what}): {unsent}")
+        self.code = unsent.code
+        self.reason = str(unsent)
+
+
 class Refusal(VenueDown):
     """A question was refused with a code."""
 
@@ -116,6 +125,7 @@ class Rest:
 
         Raises:
             Refusal: the venue answered with a code.
+            Unasked: it did not leave.
             VenueDown: it did not answer.
         """
         try:
@@ -135,7 +145,9 @@ class Rest:
     async def _ask(self, what: str, params: Mapping[str, str], at: datetime) -> Any:
         try:
             raw = await self._send(what, params, at, urgent=False)
-        except (NoAnswer, NotSent) as error:
+        except NotSent as unsent:
+            raise Unasked(what, unsent) from unsent
+        except NoAnswer as error:
             raise VenueDown(f"Binance does not answer ({what}): {error}") from error
         said = verdict(raw)
         if said.proof is Proof.DONE:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from nexus_common.contracts.order import Liquidity, OrderKind
 from nexus_common.contracts.values import ClientOrderId, Side, Symbol
-from nexus_executor.venues.binance import fields, messages
+from nexus_executor.venues.binance import fields, keys, messages
 from nexus_executor.venues.binance.fields import Row, UnreadableFrame
 from nexus_executor.venues.broker import (
     UpdateKind,
@@ -129,16 +129,16 @@ def changes_of(found: Placed) -> list[VenueUpdate]:
     """What a query's row proves to have happened to an order besides its fills."""
     order = found.order
     client, side = order.client_order_id, order.side
-    if client is None or messages.taken_over(client) is not None:
+    if client is None or keys.taken_over(client) is not None:
         return []
     if found.triggers and order.trigger_price is not None:
         return [
             messages.triggered(found.number, found.updated, client, order.symbol, side, order.trigger_price)
         ]
     if order.status is VenueOrderStatus.CANCELED:
-        key = messages.algo_ended_key if found.is_algo else messages.ended_key
+        name = keys.algo_ended_key if found.is_algo else keys.ended_key
         words = found.status.lower()
-        return [messages.ended(key(found.number), found.updated, client, order.symbol, side, words)]
+        return [messages.ended(name(found.number), found.updated, client, order.symbol, side, words)]
     return []
 
 
@@ -179,7 +179,7 @@ def fills_of(trades: Sequence[Trade], orders: Mapping[int, Placed]) -> list[Venu
 
 def _fill(each: Trade, of: Placed, is_last: bool) -> VenueUpdate:
     client = of.order.client_order_id
-    reason = None if client is None else messages.taken_over(client)
+    reason = None if client is None else keys.taken_over(client)
     return VenueUpdate(
         0,
         each.at,
@@ -194,7 +194,7 @@ def _fill(each: Trade, of: Placed, is_last: bool) -> VenueUpdate:
         liquidity=each.liquidity,
         complete=is_last and of.order.status is VenueOrderStatus.FILLED,
         reason=reason,
-        key=messages.fill_key(each.symbol, each.trade),
+        key=keys.fill_key(each.symbol, each.trade),
     )
 
 

@@ -9,7 +9,7 @@ from nexus_common.contracts.values import Symbol
 from nexus_executor.venues.binance import fields
 from nexus_executor.venues.binance.evidence import NOTHING_TO_CHANGE, Proof
 from nexus_executor.venues.binance.fields import UnreadableFrame
-from nexus_executor.venues.binance.rest import NotSent, Refusal, Rest
+from nexus_executor.venues.binance.rest import NotSent, Refusal, Rest, Unasked
 from nexus_executor.venues.broker import OrderRequest, Refused, Unknown, VenueDown
 
 _ISOLATED: Final = "ISOLATED"
@@ -34,10 +34,10 @@ class SymbolTerms:
             return await self._set(order, at)
         except Refusal as refusal:
             return Refused(refusal.code, f"not sent: {refusal}")
+        except (NotSent, Unasked) as unsent:
+            return Refused(unsent.code, str(unsent))
         except (VenueDown, UnreadableFrame) as error:
             return Unknown(f"not sent: margin and leverage are not confirmed ({error})")
-        except NotSent as error:
-            return Refused(error.code, str(error))
 
     async def _set(self, order: OrderRequest, at: datetime) -> Refused | None:
         symbol = str(order.symbol)

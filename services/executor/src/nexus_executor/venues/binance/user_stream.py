@@ -24,11 +24,10 @@ _CONNECTION_LIFE: Final = timedelta(hours=23)
 
 
 class UserStream:
-    """Reads into a PrivateStream. `about` and `done` are the orders it has said something, or the last word, of.
+    """Reads what comes, in order, into `waiting`, and counts what cannot be read.
 
-    `unrated` holds fundings back until somebody has found their rates, which the stream does not say.
-
-    Where an ACCOUNT_UPDATE comes right before the fill that it is about, the fill is told with its wallet.
+    `about` and `done` are the orders it has said something, or the last word, of. Where an ACCOUNT_UPDATE comes
+    right before the fill that it is about, the fill is told with its wallet.
     """
 
     def __init__(self, rest: Rest, private: PrivateStream, timeout: float, currency: str) -> None:
@@ -48,7 +47,7 @@ class UserStream:
         self.about: set[ClientOrderId] = set()
         self.done: set[ClientOrderId] = set()
         self.changed: set[Symbol] = set()
-        self.unrated: list[VenueUpdate] = []
+        self.waiting: list[VenueUpdate] = []
         self.frames = 0
 
     async def connect(self, now: datetime) -> None:
@@ -125,9 +124,7 @@ class UserStream:
             return
         self.frames += 1
         self._note(heard)
-        self.unrated += [u for u in heard.updates if u.kind is UpdateKind.FUNDING]
-        told = [u for u in heard.updates if u.kind is not UpdateKind.FUNDING]
-        self._private.offer([self._with_wallet(update) for update in told])
+        self.waiting += [self._with_wallet(update) for update in heard.updates]
         if heard.wallet is not None and heard.emitted > self._wallet_emitted:
             self._wallet_emitted = heard.emitted
             self._tell_wallet()
@@ -159,7 +156,7 @@ class UserStream:
             return
         at, wallet = self._wallet
         self._wallet = None
-        self._private.offer([self.balance(at, wallet, "fill")])
+        self.waiting.append(self.balance(at, wallet, "fill"))
 
     def balance(self, at: datetime, wallet: Decimal, reason: str) -> VenueUpdate:
         """The wallet at a time, which has no identity at the venue."""
