@@ -181,7 +181,7 @@ class World:
         self._rules = rules
         self._marks: list[tuple[int, str]] = []
         self._position = 0
-        self._entries = 0
+        self._beside: tuple[Candle, ...] = ()
 
     # -- processes ----------------------------------------------------------------------------------
 
@@ -290,7 +290,7 @@ class World:
         self._marks = []
         await self.tell(
             f"market-{self.venue}.0",
-            CandlesClosed(venue=self.venue, partition=0, at=self.at, candles=(candle,)),
+            CandlesClosed(venue=self.venue, partition=0, at=self.at, candles=(candle, *self._beside)),
         )
         self._position = self._marks[0][0]
         await self._turn(0)
@@ -310,6 +310,15 @@ class World:
             told += await self.minute((price, price, price, price), *requests, seconds=seconds)
             requests = ()
         return told
+
+    async def quarter(self, open_: str, high: str, low: str, close: str, *, minutes: int) -> None:
+        """So many minutes up to a full quarter of an hour, at whose end its own bar closes too."""
+        await self.flat(close, minutes=minutes - 1)
+        assert (self.at + timedelta(minutes=1)).minute % 15 == 0
+        prices = (Decimal(open_), Decimal(high), Decimal(low), Decimal(close))
+        self._beside = (Candle(BTC, Timeframe.M15, *prices, Decimal(1)),)
+        await self.flat(close)
+        self._beside = ()
 
     # -- what came of it ----------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from nexus_common.contracts.trade import (
 )
 from nexus_common.contracts.values import AccountId, Service
 from nexus_common.runtime.ports import Desk, Turn
+from nexus_executor.adoption import Adoption
 from nexus_executor.connections import Connections
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.holding import Holding
@@ -72,8 +73,8 @@ class ExecutorReactor:
         "risk": None,
         "guard": None,
         "instrument": None,
-        # Prices older than `price_age_max_seconds` are not used, so this is enough after a restart too.
-        "market": 32,
+        # Adopted positions get a stop made of the last hours' ranges, as far as they are heard again.
+        "market": 300,
         "trade": None,
         "order": None,
         "account": None,
@@ -94,9 +95,12 @@ class ExecutorReactor:
         self._view = View()
         self._connections = Connections(self._view, brokers)
         self._fence = Fence(self._view, self._connections, owns, self._rules, note)
-        self._updates = Updates(self._view, self._connections, self._rules)
-        self._reconciler = Reconciler(self._view, self._connections, self._updates, self._rules)
-        self._requests = Requests(self._view, owns, self._rules)
+        self._adoption = Adoption(self._view, self._connections, self._rules)
+        self._updates = Updates(self._view, self._connections, self._adoption, self._rules)
+        self._reconciler = Reconciler(
+            self._view, self._connections, self._updates, self._adoption, self._rules
+        )
+        self._requests = Requests(self._view, owns, self._rules, self._connections.traits)
         self._timers = Timers(self._view, owns, self._rules, self._connections.traits)
         # Accounts whose venue did not answer last time: compared as a whole when it does again.
         self._lost: set[AccountId] = set()
@@ -218,6 +222,8 @@ class ExecutorReactor:
 
     async def _wanted(self, holding: Holding, at: datetime, desk: Desk) -> Sequence[Action]:
         trade: TradeState = await desk.state(TRADE, holding.trade)
+        if trade.is_held and (holding.account, holding.symbol) in self._view.gone:
+            return ()  # The venue holds nothing there, and nobody knows since when: nothing is sent.
         instrument = self._view.instrument(holding.venue, holding.symbol)
         if instrument is None:
             raise LookupError(f"{holding.symbol} is traded at {holding.venue}, which does not list it")
@@ -252,8 +258,11 @@ class ExecutorReactor:
                 command, purpose = ReportUnprotected(detail, at), "unprotected"
             case Leave(detail):
                 command, purpose = OrderExit(ExitReason.STOP, detail, at), "beyond the stop"
-            case WriteOff():
+            case WriteOff(quantity):
                 command, purpose = WriteOffRest(at), "write-off"
+                text = f"{quantity:f} {holding.symbol} is too small for any order: written off"
+                cause = ids.derived(UUID(holding.trade), "written off")
+                await self._adoption.note(holding.account, text, at, cause, desk)
         await desk.handle(
             TRADE,
             holding.trade,

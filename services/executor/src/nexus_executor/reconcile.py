@@ -14,9 +14,10 @@ from typing import Final, NamedTuple
 
 from nexus_common.contracts import ids
 from nexus_common.contracts.account import ReportDrift
-from nexus_common.contracts.order import Leg, OrderKind, RecordCanceled
+from nexus_common.contracts.order import Leg, RecordCanceled
 from nexus_common.contracts.values import AccountId, ClientOrderId, Symbol
 from nexus_common.runtime.ports import Desk
+from nexus_executor.adoption import Adoption
 from nexus_executor.connections import Connections
 from nexus_executor.domain.account import ACCOUNT, AccountState
 from nexus_executor.domain.holding import Holding, OrderNote
@@ -24,12 +25,11 @@ from nexus_executor.domain.order import ORDER, OrderState, OrderStatus
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, TradeState
 from nexus_executor.domain.view import View
-from nexus_executor.updates import Updates
+from nexus_executor.updates import ATTACHED_LEGS, Updates
 from nexus_executor.venues.broker import Broker, VenueDown, VenueOrder, VenuePosition
 
 _ZERO = Decimal(0)
 _MARGIN: Final = timedelta(minutes=1)
-ATTACHED_LEGS: Final = {OrderKind.STOP: Leg.STOP, OrderKind.TRAILING_STOP: Leg.TRAIL}
 
 
 class Comparison(NamedTuple):
@@ -77,10 +77,18 @@ def vanished_orders(
 class Reconciler:
     """Compares accounts with their venues when that is due; a second pass records nothing."""
 
-    def __init__(self, view: View, connections: Connections, updates: Updates, rules: ExecutionRules) -> None:
+    def __init__(
+        self,
+        view: View,
+        connections: Connections,
+        updates: Updates,
+        adoption: Adoption,
+        rules: ExecutionRules,
+    ) -> None:
         self._view = view
         self._connections = connections
         self._updates = updates
+        self._adoption = adoption
         self._rules = rules
         # When each account was last found to be as its venue says, or was made so.
         self._agreed: dict[AccountId, datetime] = {}
@@ -113,7 +121,8 @@ class Reconciler:
                 found = await self._compare(account, broker, at, desk)
         except VenueDown:
             return False
-        await self._report(account, found, at, desk)
+        if not await self._report(account, found, at, desk):
+            return True  # An order of ours is on its way; looked at again in the next turn.
         self._agreed[account], self._reconnects[account] = at, reconnects
         return True
 
@@ -147,11 +156,18 @@ class Reconciler:
                 signed = trade.remaining * holding.direction.sign
                 expected[holding.symbol] = expected.get(holding.symbol, _ZERO) + signed
         state: AccountState = await desk.state(ACCOUNT, account)
+        compared = compare_positions(expected, positions, state.drifts)
         return Differences(
-            compare_positions(expected, positions, state.drifts),
+            tuple(each for each in compared if not self._is_crumb(account, each)),
             tuple([each async for each in self._vanished(account, standing, at, desk)]),
             {position.symbol: position.entry_price for position in positions},
         )
+
+    def _is_crumb(self, account: AccountId, each: Comparison) -> bool:
+        """A difference that no order could make up for, such as a rest that was written off."""
+        instrument = self._view.instrument(self._view.accounts[account].spec.venue, each.symbol)
+        difference = abs(each.expected - each.held)
+        return instrument is not None and 0 < difference < instrument.min_quantity
 
     async def _vanished(
         self, account: AccountId, standing: Sequence[VenueOrder], at: datetime, desk: Desk
@@ -174,8 +190,20 @@ class Reconciler:
 
     # -- reporting ----------------------------------------------------------------------------------
 
-    async def _report(self, account: AccountId, found: Differences, at: datetime, desk: Desk) -> None:
-        for symbol, ours, theirs in found.positions:
+    async def _report(self, account: AccountId, found: Differences, at: datetime, desk: Desk) -> bool:
+        """Make facts of the differences; False when one of them may be gone in a moment."""
+        complete = True
+        for symbol, expected, theirs in found.positions:
+            if expected != theirs and self._view.is_moving(account, symbol):
+                complete = False
+                continue
+            ours = expected
+            # More than ours, in the same direction: somebody made it by hand, and it is taken care of.
+            is_surplus = ours * theirs >= 0 and abs(theirs) > abs(ours)
+            if is_surplus and await self._adoption.position(
+                account, symbol, theirs - ours, found.prices[symbol], at, desk
+            ):
+                ours = theirs
             await desk.handle(
                 ACCOUNT,
                 account,
@@ -192,6 +220,7 @@ class Reconciler:
                 correlation=holding.correlation,
                 account=account,
             )
+        return complete
 
 
 def _is_attached(note: OrderNote, state: OrderState, attached: set[Leg | None]) -> bool:

@@ -27,6 +27,7 @@ from nexus_executor.domain.figures import plain
 from nexus_executor.domain.holding import Holding, Session
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, TradeState
+from nexus_executor.domain.traits import VenueTraits
 from nexus_executor.domain.view import View
 from nexus_market.instruments import round_price
 
@@ -38,7 +39,14 @@ class Requests:
     which it would have to be left again.
     """
 
-    def __init__(self, view: View, owns: Callable[[AccountId], bool], rules: ExecutionRules) -> None:
+    def __init__(
+        self,
+        view: View,
+        owns: Callable[[AccountId], bool],
+        rules: ExecutionRules,
+        traits: Callable[[AccountId], VenueTraits],
+    ) -> None:
+        self._traits = traits
         self._view = view
         self._owns = owns
         self._rules = rules
@@ -192,8 +200,9 @@ class Requests:
 
     def _refusal(self, verdict: EntryApproved, account: AccountId, at: datetime) -> str | None:
         """Why this entry must not leave although it was approved."""
-        if self._view.instrument(verdict.venue, verdict.symbol) is None:
-            return f"{verdict.venue} does not list {verdict.symbol}"
+        refusal = self._refused_by_venue(verdict, account, at)
+        if refusal is not None:
+            return refusal
         if account not in self._view.opened:
             return f"account {account} could not be opened at {verdict.venue} yet"
         if self._view.is_blocked(account, verdict.symbol):
@@ -210,6 +219,22 @@ class Requests:
             rules=self._rules,
             at=at,
         )
+
+    def _refused_by_venue(self, verdict: EntryApproved, account: AccountId, at: datetime) -> str | None:
+        """Why nothing may be entered on this instrument now, whatever its size."""
+        view, venue, symbol = self._view, verdict.venue, verdict.symbol
+        if not view.is_listed(venue, symbol):
+            return f"{venue} does not list {symbol}"
+        if view.has_stopped(venue, symbol):
+            return f"{venue} does not trade {symbol} any more"
+        until = view.rests_until(account, symbol, at)
+        if until is not None:
+            return f"the venue took a position in {symbol}; no entries there until {until:%Y-%m-%d %H:%M}"
+        if view.adopted_on(account, symbol):
+            return f"a position in {symbol} was opened by hand; no entries there until it is closed"
+        if self._traits(account).whole_quantity and verdict.quantity % 1:
+            return f"{verdict.quantity:f} {symbol}: stops at {venue} cover whole units only"
+        return None
 
     def _session_of(self, user: UserId) -> Session:
         return self._view.sessions.get(user, Session(user, Mode.WATCHER, Profile.CONSERVATIVE))

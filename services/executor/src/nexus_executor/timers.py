@@ -90,6 +90,11 @@ class Timers:
         trade: TradeState = await desk.state(TRADE, holding.trade)
         if not trade.is_held or trade.exit is not None:
             return
+        if self._view.has_stopped(holding.venue, holding.symbol):
+            detail = f"{holding.venue} stops trading {holding.symbol}"
+            cause = ids.derived(UUID(holding.trade), "delisted")
+            await self._decide(holding, OrderExit(ExitReason.DELISTED, detail, at), cause, desk)
+            return
         due = time_stop_due(trade)
         if due is not None and at >= due:
             bars = trade.terms.plan.time_stop_bars

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar, assert_never
+from typing import Final, TypeVar, assert_never
 from uuid import UUID
 
 from nexus_common.contracts import ids
-from nexus_common.contracts.account import RecordBalance, RecordFunding, RecordLiquidation
+from nexus_common.contracts.account import RecordBalance, RecordFunding, RecordLiquidation, RecordNotice
 from nexus_common.contracts.decider import AnyDecider, InvariantBroken
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
-from nexus_common.contracts.order import Leg, RecordCanceled, RecordFill, RecordTriggered
+from nexus_common.contracts.order import (
+    Leg,
+    Liquidity,
+    OrderIntentRecorded,
+    OrderKind,
+    RecordCanceled,
+    RecordFill,
+    RecordTriggered,
+)
 from nexus_common.contracts.trade import NoteFunding, RecordEntryFill, RecordExitFill
-from nexus_common.contracts.values import AccountId
+from nexus_common.contracts.values import AccountId, ClientOrderId
 from nexus_common.runtime.ports import Desk
+from nexus_executor.adoption import Adoption, HandFill
 from nexus_executor.connections import Connections
 from nexus_executor.domain.account import ACCOUNT
+from nexus_executor.domain.adoption import share
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.order import ORDER, OrderState
 from nexus_executor.domain.rules import ExecutionRules
@@ -26,7 +36,9 @@ from nexus_executor.domain.trade import TRADE, Phase, TradeState
 from nexus_executor.domain.view import View
 from nexus_executor.venues.broker import UpdateKind, VenueDown, VenueUpdate
 
-LIQUIDATION = "liquidation"
+LIQUIDATION: Final = "liquidation"
+# The position's own stops, and the legs they are.
+ATTACHED_LEGS: Final = {OrderKind.STOP: Leg.STOP, OrderKind.TRAILING_STOP: Leg.TRAIL}
 T = TypeVar("T")
 
 
@@ -38,9 +50,12 @@ def source(account: AccountId) -> str:
 class Updates:
     """Pulls and records; the position read up to is committed with what was recorded from it."""
 
-    def __init__(self, view: View, connections: Connections, rules: ExecutionRules) -> None:
+    def __init__(
+        self, view: View, connections: Connections, adoption: Adoption, rules: ExecutionRules
+    ) -> None:
         self._view = view
         self._connections = connections
+        self._adoption = adoption
         self._rules = rules
 
     async def pull(self, account: AccountId, desk: Desk) -> bool:
@@ -75,30 +90,27 @@ class Updates:
             case UpdateKind.LIQUIDATION:
                 await self._liquidation(account, update, desk)
             case UpdateKind.NOTICE:
-                pass
+                cause = ids.venue_update_id(account, update.sequence)
+                command = RecordNotice(account, _given(update.reason, update), update.at, update.key)
+                await self._decide(ACCOUNT, account, command, cause, account, desk)
             case _:
                 assert_never(update.kind)
+
+    # -- orders -------------------------------------------------------------------------------------
 
     async def _fill(self, account: AccountId, update: VenueUpdate, desk: Desk) -> None:
         fill_id = _given(update.fill_id, update)
         cause = ids.fill_id(account, _given(update.symbol, update), fill_id)
-        state = await self._order(update, desk)
+        state = await self._order(account, update, desk)
         if state is None or state.intent is None:
-            # Somebody traded by hand; reconciliation finds what it did to the position.
-            await self._balance(account, update, cause, "fill", desk)
+            await self._hand_fill(account, update, fill_id, cause, desk)
             return
+        intent = state.intent
         quantity, price = _given(update.quantity, update), _given(update.price, update)
         fee = update.fee or Decimal(0)
-        command = RecordFill(
-            fill_id,
-            quantity,
-            price,
-            fee,
-            _given(update.liquidity, update),
-            bool(update.complete),
-            update.at,
-        )
-        intent = state.intent
+        # A venue that does not say who made the market charges the same for both.
+        liquidity = update.liquidity or Liquidity.TAKER
+        command = RecordFill(fill_id, quantity, price, fee, liquidity, bool(update.complete), update.at)
         holding = self._view.holdings.get(intent.trade_id)
         correlation = holding.correlation if holding else None
         new = await desk.handle(
@@ -107,28 +119,50 @@ class Updates:
         if not new:
             return
         await self._balance(account, update, cause, "fill", desk)
-        follow: RecordEntryFill | RecordExitFill
+        trade: TradeState = await desk.state(TRADE, intent.trade_id)
+        fill = HandFill(intent.symbol, intent.side, quantity, price, fee, fill_id, update.at)
         if intent.leg is Leg.ENTRY:
-            instrument = self._view.instrument(intent.venue, intent.symbol)
-            if instrument is None:
-                raise LookupError(f"{intent.symbol} filled at {intent.venue}, which does not list it")
-            follow = RecordEntryFill(
-                quantity,
-                price,
-                fee,
-                _is_complete(new),
-                instrument,
-                self._rules.targets,
-                update.at,
-            )
+            if trade.phase is Phase.CLOSED:
+                await self._adoption.apply(account, fill, cause, desk)
+                return
+            follow: RecordEntryFill | RecordExitFill = self._entered(intent, fill, complete=_is_complete(new))
         else:
-            follow = RecordExitFill(intent.leg, quantity, price, fee, update.at)
-        await desk.handle(
-            TRADE, intent.trade_id, follow, cause=cause, correlation=correlation, account=account
+            part = min(quantity, trade.remaining)
+            if part < quantity:
+                # Two exits got through where the venue knows no reduce-only: the rest is a position.
+                beyond = fill._replace(quantity=quantity - part, fee=share(fee, quantity - part, quantity))
+                await self._adoption.apply(account, beyond, ids.derived(cause, "beyond"), desk)
+            if not part:
+                return
+            follow = RecordExitFill(intent.leg, part, price, share(fee, part, quantity), update.at)
+        await self._decide(TRADE, intent.trade_id, follow, cause, account, desk, correlation)
+
+    def _entered(self, intent: OrderIntentRecorded, fill: HandFill, *, complete: bool) -> RecordEntryFill:
+        instrument = self._view.instrument(intent.venue, intent.symbol)
+        if instrument is None:
+            raise LookupError(f"{intent.symbol} filled at {intent.venue}, which does not list it")
+        return RecordEntryFill(
+            fill.quantity, fill.price, fill.fee, complete, instrument, self._rules.targets, fill.at
         )
 
+    async def _hand_fill(
+        self, account: AccountId, update: VenueUpdate, fill_id: str, cause: UUID, desk: Desk
+    ) -> None:
+        """Somebody traded without us."""
+        fill = HandFill(
+            _given(update.symbol, update),
+            _given(update.side, update),
+            _given(update.quantity, update),
+            _given(update.price, update),
+            update.fee or Decimal(0),
+            fill_id,
+            update.at,
+        )
+        if await self._adoption.hand_fill(account, fill, cause, desk):
+            await self._balance(account, update, ids.derived(cause, "balance"), "fill", desk)
+
     async def _order_changed(self, account: AccountId, update: VenueUpdate, desk: Desk) -> None:
-        state = await self._order(update, desk)
+        state = await self._order(account, update, desk)
         if state is None or state.intent is None:
             return
         command: RecordCanceled | RecordTriggered
@@ -137,52 +171,84 @@ class Updates:
         else:
             command = RecordTriggered(_given(update.price, update), update.at)
         holding = self._view.holdings.get(state.intent.trade_id)
-        await desk.handle(
+        await self._decide(
             ORDER,
             state.intent.client_order_id,
             command,
-            cause=ids.venue_update_id(account, update.sequence),
-            correlation=holding.correlation if holding else None,
-            account=account,
+            ids.venue_update_id(account, update.sequence),
+            account,
+            desk,
+            holding.correlation if holding else None,
         )
 
-    async def _order(self, update: VenueUpdate, desk: Desk) -> OrderState | None:
-        if update.client_order_id is None:
+    async def _order(self, account: AccountId, update: VenueUpdate, desk: Desk) -> OrderState | None:
+        order = update.client_order_id
+        if order is None and update.attached is not None:
+            order = await self._attached(account, update, ATTACHED_LEGS.get(update.attached), desk)
+        if order is None:
             return None
-        state: OrderState = await desk.state(ORDER, update.client_order_id)
+        state: OrderState = await desk.state(ORDER, order)
         return state
+
+    async def _attached(
+        self, account: AccountId, update: VenueUpdate, leg: Leg | None, desk: Desk
+    ) -> ClientOrderId | None:
+        """The newest order that is the position's own stop, which bears no name at the venue."""
+        newest: ClientOrderId | None = None
+        for holding in self._view.held_by(account, update.symbol):
+            for note in holding.orders.values():
+                state: OrderState = await desk.state(ORDER, note.order)
+                is_whole = state.intent is not None and state.intent.close_position
+                if note.leg is leg and is_whole and not state.status.has_ended:
+                    newest = note.order
+        return newest
+
+    # -- the account --------------------------------------------------------------------------------
 
     async def _balance(
         self, account: AccountId, update: VenueUpdate, cause: UUID, reason: str, desk: Desk
     ) -> None:
         if update.wallet is not None:
-            command = RecordBalance(account, update.wallet, reason, update.at)
+            key = update.key if update.kind is UpdateKind.BALANCE else None
+            command = RecordBalance(account, update.wallet, reason, update.at, key)
             await self._decide(ACCOUNT, account, command, cause, account, desk)
 
     async def _funding(self, account: AccountId, update: VenueUpdate, desk: Desk) -> None:
         cause = ids.venue_update_id(account, update.sequence)
         symbol, amount = _given(update.symbol, update), -_given(update.change, update)
-        rate = _given(update.rate, update)
-        command = RecordFunding(account, symbol, rate, amount, update.wallet, update.at)
-        await self._decide(ACCOUNT, account, command, cause, account, desk)
+        command = RecordFunding(account, symbol, update.rate, amount, update.wallet, update.at, update.key)
+        if not await self._decide(ACCOUNT, account, command, cause, account, desk):
+            return
         for holding in await self._open_on(account, update, desk):
             note = NoteFunding(amount, update.at)
             await self._decide(TRADE, holding.trade, note, cause, account, desk, holding.correlation)
             return  # One-way mode: what is held of an instrument is one position.
 
     async def _liquidation(self, account: AccountId, update: VenueUpdate, desk: Desk) -> None:
+        """The venue closed a position, or a part of it; our trades end with its figures."""
         cause = ids.venue_update_id(account, update.sequence)
         quantity, price = _given(update.quantity, update), _given(update.price, update)
+        reason = update.reason or LIQUIDATION
         command = RecordLiquidation(
-            account, _given(update.symbol, update), quantity, price, update.wallet, update.at
+            account,
+            _given(update.symbol, update),
+            quantity,
+            price,
+            update.wallet,
+            update.at,
+            reason,
+            update.key,
         )
-        await self._decide(ACCOUNT, account, command, cause, account, desk)
-        fee = update.fee or Decimal(0)
+        if not await self._decide(ACCOUNT, account, command, cause, account, desk):
+            return
+        left, fee = quantity, update.fee or Decimal(0)
         for holding in await self._open_on(account, update, desk):
             trade: TradeState = await desk.state(TRADE, holding.trade)
-            left = RecordExitFill(LIQUIDATION, trade.remaining, price, fee, update.at)
-            await self._decide(TRADE, holding.trade, left, cause, account, desk, holding.correlation)
-            fee = Decimal(0)
+            part = min(left, trade.remaining)
+            if part:
+                gone = RecordExitFill(reason, part, price, share(fee, part, quantity), update.at)
+                await self._decide(TRADE, holding.trade, gone, cause, account, desk, holding.correlation)
+                left -= part
 
     async def _open_on(self, account: AccountId, update: VenueUpdate, desk: Desk) -> Sequence[Holding]:
         found = []
@@ -201,8 +267,8 @@ class Updates:
         account: AccountId,
         desk: Desk,
         correlation: UUID | None = None,
-    ) -> None:
-        await desk.handle(decider, key, command, cause=cause, correlation=correlation, account=account)
+    ) -> Sequence[Envelope[Event]]:
+        return await desk.handle(decider, key, command, cause=cause, correlation=correlation, account=account)
 
 
 def _is_complete(filled: Sequence[Envelope[Event]]) -> bool:

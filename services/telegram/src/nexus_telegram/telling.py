@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nexus_common.contracts.account import PositionDrifted, PositionLiquidated
+from nexus_common.contracts.account import AccountNoted, HandTraded, PositionDrifted, PositionLiquidated
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.feed import FeedLost, FeedRestored
 from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, GuardReleased
@@ -131,6 +131,10 @@ def _of_account(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
             yield Notice(user, Urgency.ALARM, notices.drifted(event))
         case PositionLiquidated():
             yield Notice(user, Urgency.ALARM, notices.liquidated(event))
+        case HandTraded():
+            yield Notice(user, Urgency.TRADE, notices.hand_traded(event))
+        case AccountNoted():
+            yield Notice(user, Urgency.ALARM, notices.noted(event))
 
 
 def _of_feed(envelope: Envelope[Any], view: View) -> Iterator[Notice]:

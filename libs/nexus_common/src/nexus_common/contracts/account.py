@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 
 from nexus_common.contracts.message import Event, command
-from nexus_common.contracts.values import AccountId, Money, Number, Price, Symbol, UserId, Venue
+from nexus_common.contracts.values import (
+    AccountId,
+    Money,
+    Number,
+    Price,
+    Quantity,
+    Side,
+    Symbol,
+    UserId,
+    Venue,
+)
 
 
 class AccountOpened(Event):
@@ -24,7 +35,10 @@ class AccountOpened(Event):
 
 
 class BalanceChanged(Event):
-    """The venue's wallet balance after a fill, a fee, a funding payment or a transfer."""
+    """The venue's wallet balance after a fill, a fee, a funding payment or a transfer.
+
+    `key`, here and below, is the identity of the venue's message, where it may tell the same again.
+    """
 
     type = "account.balance_changed"
 
@@ -32,17 +46,23 @@ class BalanceChanged(Event):
     wallet: Money
     change: Money
     reason: str
+    key: str | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("key",)
 
 
 class FundingPaid(Event):
-    """Funding on an open position; a negative amount was received."""
+    """Funding on an open position; a negative amount was received. Not every venue says its rate."""
 
     type = "account.funding_paid"
 
     account: AccountId
     symbol: Symbol
-    rate: Number
+    rate: Number | None
     amount: Money
+    key: str | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("key",)
 
 
 class PositionDrifted(Event):
@@ -57,15 +77,55 @@ class PositionDrifted(Event):
 
 
 class PositionLiquidated(Event):
+    """The venue closed a position: `liquidation`, `adl` (deleveraging) or `settlement` (the contract ended)."""
+
     type = "account.position_liquidated"
 
     account: AccountId
     symbol: Symbol
     quantity: Number
     price: Price
+    reason: str = "liquidation"
+    key: str | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("reason", "key")
 
 
-AccountEvent = AccountOpened | BalanceChanged | FundingPaid | PositionDrifted | PositionLiquidated
+class HandTraded(Event):
+    """Somebody traded on this account without us: a fill of an order that is not ours."""
+
+    type = "account.hand_traded"
+
+    account: AccountId
+    symbol: Symbol
+    side: Side
+    quantity: Quantity
+    price: Price
+    fee: Money
+    fill_id: str
+
+
+class AccountNoted(Event):
+    """Something about an account that its owner must hear."""
+
+    type = "account.noted"
+
+    account: AccountId
+    text: str
+    key: str | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("key",)
+
+
+AccountEvent = (
+    AccountOpened
+    | BalanceChanged
+    | FundingPaid
+    | PositionDrifted
+    | PositionLiquidated
+    | HandTraded
+    | AccountNoted
+)
 
 
 @command("account.open")
@@ -89,6 +149,7 @@ class RecordBalance:
     wallet: Decimal
     reason: str
     at: datetime
+    key: str | None = None
 
 
 @command("account.record_funding")
@@ -98,10 +159,11 @@ class RecordFunding:
 
     account: AccountId
     symbol: Symbol
-    rate: Decimal
+    rate: Decimal | None
     amount: Decimal
     wallet: Decimal | None
     at: datetime
+    key: str | None = None
 
 
 @command("account.record_liquidation")
@@ -113,6 +175,30 @@ class RecordLiquidation:
     price: Decimal
     wallet: Decimal | None
     at: datetime
+    reason: str = "liquidation"
+    key: str | None = None
+
+
+@command("account.record_hand_trade")
+@dataclass(frozen=True, slots=True)
+class RecordHandTrade:
+    account: AccountId
+    symbol: Symbol
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fill_id: str
+    at: datetime
+
+
+@command("account.record_notice")
+@dataclass(frozen=True, slots=True)
+class RecordNotice:
+    account: AccountId
+    text: str
+    at: datetime
+    key: str | None = None
 
 
 @command("account.report_drift")
@@ -127,4 +213,12 @@ class ReportDrift:
     at: datetime
 
 
-AccountCommand = OpenAccount | RecordBalance | RecordFunding | RecordLiquidation | ReportDrift
+AccountCommand = (
+    OpenAccount
+    | RecordBalance
+    | RecordFunding
+    | RecordLiquidation
+    | RecordHandTrade
+    | RecordNotice
+    | ReportDrift
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import Fraction, Instant, Number, Price, Quantity, Symbol, Value, Venue
@@ -51,12 +52,15 @@ class Instrument(Value):
 
 
 class InstrumentsListed(Event):
-    """The instruments of a venue as they are from now on."""
+    """The instruments of a venue as they are from now on. `not_trading` are those it has stopped, or is to."""
 
     type = "instrument.listed"
 
     venue: Venue
     instruments: tuple[Instrument, ...]
+    not_trading: tuple[Symbol, ...] = ()
+
+    later: ClassVar[tuple[str, ...]] = ("not_trading",)
 
 
 @command("instrument.list_instruments")
@@ -65,3 +69,4 @@ class ListInstruments:
     at: Instant
     venue: Venue
     instruments: tuple[Instrument, ...]
+    not_trading: tuple[Symbol, ...] = ()

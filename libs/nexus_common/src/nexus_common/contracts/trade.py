@@ -44,6 +44,14 @@ class ExitReason(StrEnum):
     KILL = "kill"
     UNPROTECTED = "unprotected"
     LIQUIDATION = "liquidation"
+    DELISTED = "delisted"
+
+
+class Found(StrEnum):
+    """By what a position that is not ours came to light; it takes the place of who approved a trade."""
+
+    FILL = "found by its fill"
+    POSITION = "found at the venue"
 
 
 class TradeAlerted(Event):
@@ -357,6 +365,33 @@ class NoteFunding:
     at: datetime
 
 
+@command("trade.adopt_position")
+@dataclass(frozen=True, slots=True)
+class AdoptPosition:
+    """Take care of a position that somebody opened by hand, as of a trade of his.
+
+    `price` is what it was entered at, `mark` where the market stands, if that is known.
+    """
+
+    trade_id: TradeId
+    account: AccountId
+    user: UserId
+    venue: Venue
+    symbol: Symbol
+    direction: Direction
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    mark: Decimal | None
+    plan: ExitPlan
+    atr: Decimal
+    equity: Decimal
+    found: Found
+    instrument: Instrument
+    targets: TargetPlan
+    at: datetime
+
+
 @command("trade.move_stop")
 @dataclass(frozen=True, slots=True)
 class MoveStop:
@@ -437,6 +472,7 @@ TradeCommand = (
     | RecordEntryFill
     | RecordExitFill
     | NoteFunding
+    | AdoptPosition
     | MoveStop
     | TightenTrail
     | MoveTargets

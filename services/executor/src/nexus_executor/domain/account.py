@@ -10,15 +10,19 @@ from typing import assert_never
 from nexus_common.contracts.account import (
     AccountCommand,
     AccountEvent,
+    AccountNoted,
     AccountOpened,
     BalanceChanged,
     FundingPaid,
+    HandTraded,
     OpenAccount,
     PositionDrifted,
     PositionLiquidated,
     RecordBalance,
     RecordFunding,
+    RecordHandTrade,
     RecordLiquidation,
+    RecordNotice,
     ReportDrift,
 )
 from nexus_common.contracts.decider import Decider, InvariantBroken
@@ -27,11 +31,15 @@ from nexus_common.contracts.values import AccountId, Symbol
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """`drifts` are the differences reported last: signed (expected, held) by symbol."""
+    """`drifts` are the differences reported last: signed (expected, held) by symbol.
+
+    `keys` are the venue's messages that were taken already; after a restart it may tell them again.
+    """
 
     opened: AccountOpened | None = None
     wallet: Decimal = Decimal(0)
     drifts: Mapping[Symbol, tuple[Decimal, Decimal]] = field(default_factory=dict)
+    keys: frozenset[str] = frozenset()
 
 
 def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEvent]:
@@ -39,12 +47,18 @@ def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEven
         return () if state.opened is not None else (_opened(command),)
     if state.opened is None:
         raise InvariantBroken(f"{type(command).__name__} for account {command.account}, which is not open")
+    if _key(command) in state.keys:
+        return ()
     match command:
         case RecordBalance():
-            return _balance(state, command.account, command.wallet, command.reason)
+            return _balance(state, command.account, command.wallet, command.reason, command.key)
         case RecordFunding():
             paid = FundingPaid(
-                account=command.account, symbol=command.symbol, rate=command.rate, amount=command.amount
+                account=command.account,
+                symbol=command.symbol,
+                rate=command.rate,
+                amount=command.amount,
+                key=command.key,
             )
             return (paid, *_balance(state, command.account, command.wallet, "funding"))
         case RecordLiquidation():
@@ -53,8 +67,14 @@ def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEven
                 symbol=command.symbol,
                 quantity=command.quantity,
                 price=command.price,
+                reason=command.reason,
+                key=command.key,
             )
             return (gone, *_balance(state, command.account, command.wallet, "liquidation"))
+        case RecordHandTrade():
+            return (_hand_traded(command),)
+        case RecordNotice():
+            return (AccountNoted(account=command.account, text=command.text, key=command.key),)
         case ReportDrift():
             known = state.drifts.get(command.symbol, (command.held, command.held))
             if known == (command.expected, command.held) or (
@@ -84,12 +104,39 @@ def _opened(command: OpenAccount) -> AccountOpened:
     )
 
 
+def _key(command: AccountCommand) -> str | None:
+    match command:
+        case RecordBalance() | RecordFunding() | RecordLiquidation() | RecordNotice():
+            return command.key
+        case RecordHandTrade():
+            return _fill_key(command.symbol, command.fill_id)
+        case _:
+            return None
+
+
+def _fill_key(symbol: Symbol, fill_id: str) -> str:
+    return f"fill/{symbol}/{fill_id}"
+
+
+def _hand_traded(command: RecordHandTrade) -> HandTraded:
+    return HandTraded(
+        account=command.account,
+        symbol=command.symbol,
+        side=command.side,
+        quantity=command.quantity,
+        price=command.price,
+        fee=command.fee,
+        fill_id=command.fill_id,
+    )
+
+
 def _balance(
-    state: AccountState, account: AccountId, wallet: Decimal | None, reason: str
+    state: AccountState, account: AccountId, wallet: Decimal | None, reason: str, key: str | None = None
 ) -> Sequence[BalanceChanged]:
     if wallet is None or wallet == state.wallet:
         return ()
-    return (BalanceChanged(account=account, wallet=wallet, change=wallet - state.wallet, reason=reason),)
+    change = wallet - state.wallet
+    return (BalanceChanged(account=account, wallet=wallet, change=change, reason=reason, key=key),)
 
 
 def evolve(state: AccountState, event: AccountEvent) -> AccountState:
@@ -97,13 +144,19 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
         case AccountOpened():
             return replace(state, opened=event, wallet=event.wallet)
         case BalanceChanged():
-            return replace(state, wallet=event.wallet)
-        case FundingPaid() | PositionLiquidated():
-            return state
+            return replace(state, wallet=event.wallet, keys=_with(state, event.key))
+        case FundingPaid() | PositionLiquidated() | AccountNoted():
+            return replace(state, keys=_with(state, event.key))
+        case HandTraded():
+            return replace(state, keys=_with(state, _fill_key(event.symbol, event.fill_id)))
         case PositionDrifted():
             return replace(state, drifts={**state.drifts, event.symbol: (event.expected, event.held)})
         case _:
             assert_never(event)
+
+
+def _with(state: AccountState, key: str | None) -> frozenset[str]:
+    return state.keys if key is None else state.keys | {key}
 
 
 ACCOUNT: Decider[AccountCommand, AccountState, AccountEvent] = Decider(

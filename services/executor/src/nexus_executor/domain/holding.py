@@ -9,7 +9,7 @@ from uuid import UUID
 
 from nexus_common.contracts.order import Leg
 from nexus_common.contracts.session import AccountSpec
-from nexus_common.contracts.trade import TradeProposed
+from nexus_common.contracts.trade import Found, TradeProposed
 from nexus_common.contracts.values import (
     AccountId,
     ClientOrderId,
@@ -54,8 +54,9 @@ class OrderNote:
 class Holding:
     """`proposed` waits for its owner's answer; `is_over`: nothing is held, but orders may still stand.
 
-    `since` is when it began, `valid_until` is its verdict's. `stops` are those the venue has confirmed,
-    `bare_since` the time since which there is none of them for what is held.
+    `found`: somebody made it by hand, and it was adopted. `since` is when it began, `valid_until` until when its
+    verdict is. `stops` are those the venue has confirmed, `bare_since` the time since which there is none of them
+    for what is held.
     """
 
     trade: TradeId
@@ -70,6 +71,7 @@ class Holding:
     filled_at: datetime | None = None
     valid_until: datetime | None = None
     bare_since: datetime | None = None
+    found: Found | None = None
     stops: set[ClientOrderId] = field(default_factory=set)
     orders: dict[ClientOrderId, OrderNote] = field(default_factory=dict)
 

@@ -19,6 +19,12 @@ class ExecutionRules(Value):
     break_even_after_r: Number = Decimal(1)
     amber_trail_atr: Number = Decimal(1)
     progressive_targets: bool = False
+    adopted_stop_atr: Number = Decimal(2)
+    adopted_target_atr: Number = Decimal(4)
+    adopted_trail_atr: Number = Decimal("1.5")
+    adopted_atr_bars: int = Field(14, ge=1, le=14)
+    adopted_atr_fraction: Fraction = Decimal("0.02")
+    adopted_time_stop_bars: int = Field(96, ge=1)
     price_age_max_seconds: int = Field(120, ge=1)
     receive_window_seconds: int = Field(5, ge=1, le=60)
     absent_margin_seconds: int = Field(2, ge=0)

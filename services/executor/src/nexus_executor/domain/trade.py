@@ -12,6 +12,7 @@ from nexus_common.contracts.decider import Decider, InvariantBroken
 from nexus_common.contracts.order import Leg
 from nexus_common.contracts.trade import (
     AbandonEntry,
+    AdoptPosition,
     AnswerProposal,
     ConsiderVerdict,
     ExitReason,
@@ -38,6 +39,7 @@ from nexus_common.contracts.trade import (
     WriteOffRest,
 )
 from nexus_executor.domain.admission import answer, consider
+from nexus_executor.domain.adoption import adopt
 from nexus_executor.domain.figures import exact, levels, plain, result, split
 from nexus_executor.domain.management import manage, order_exit
 from nexus_executor.domain.trade_state import Phase, TradeState, evolve
@@ -48,8 +50,14 @@ _REASONS = {
     Leg.FIRST_TARGET.value: ExitReason.TARGET,
     Leg.SECOND_TARGET.value: ExitReason.TARGET,
     Leg.TRAIL.value: ExitReason.TRAIL,
+    "manual": ExitReason.MANUAL,
     "liquidation": ExitReason.LIQUIDATION,
+    "adl": ExitReason.LIQUIDATION,
+    "settlement": ExitReason.LIQUIDATION,
 }
+
+
+_ADDED = "added by hand"
 
 
 def decide(command: TradeCommand, state: TradeState) -> Sequence[TradeEvent]:
@@ -68,6 +76,8 @@ def decide(command: TradeCommand, state: TradeState) -> Sequence[TradeEvent]:
             return _enter(command, state)
         case RecordExitFill():
             return _leave(command, state)
+        case AdoptPosition():
+            return adopt(command) if state.phase is Phase.NEW else ()
         case NoteFunding():
             if state.phase is not Phase.OPEN:
                 return ()
@@ -123,15 +133,21 @@ def _protect(
     instrument, targets = command.instrument, command.targets
     whole = split(quantity, average, instrument, targets).is_whole
     lines = levels(average, terms.direction, terms.plan, instrument, targets, whole=whole)
+    known = state.protection
+    is_added = state.entry_complete and known is not None
+    # Somebody added by hand: everything is laid anew, but a stop that has come further stays there.
+    stop = lines.stop
+    if known is not None and is_added and (known.stop - stop) * terms.direction.sign > 0:
+        stop = known.stop
     return ProtectionSet(
         trade_id=terms.trade_id,
-        stop=lines.stop,
+        stop=stop,
         stop_quantity=plain(state.remaining + command.quantity),
         first_target=lines.first_target,
         second_target=lines.second_target,
         trail_distance=lines.trail_distance,
         trail_activation=lines.trail_activation,
-        reason="entry complete" if command.complete else "part of the entry filled",
+        reason=_ADDED if is_added else "entry complete" if command.complete else "part of the entry filled",
     )
 
 

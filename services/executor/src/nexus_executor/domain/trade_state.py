@@ -95,6 +95,8 @@ def evolve(state: TradeState, event: TradeEvent) -> TradeState:
                 entry_fees=event.fees,
                 entry_complete=event.complete,
                 opened_at=event.opened_at,
+                # What was added later is for the targets that were laid anew with it.
+                reached=frozenset() if event.quantity > state.quantity else state.reached,
                 remaining=state.remaining + event.quantity - state.quantity,
             )
         case ProtectionSet():

@@ -6,16 +6,12 @@ trades in hand with their orders and the requests that have no outcome yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from nexus_common.contracts.account import AccountOpened, PositionDrifted
+from nexus_common.contracts.account import PositionDrifted
 from nexus_common.contracts.envelope import Envelope
-from nexus_common.contracts.instrument import Instrument, InstrumentsListed
-from nexus_common.contracts.market import CandlesClosed
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.order import (
     AmendRefused,
@@ -33,11 +29,11 @@ from nexus_common.contracts.order import (
     SubmitStarted,
     SubmitUnknown,
 )
-from nexus_common.contracts.risk import EntryApproved
-from nexus_common.contracts.session import ModeChanged, ProfileChanged, SessionOpened
 from nexus_common.contracts.trade import (
     ExitOrdered,
+    Found,
     ProtectionSet,
+    TargetReached,
     TradeAbandoned,
     TradeAdmitted,
     TradeAlerted,
@@ -52,18 +48,18 @@ from nexus_common.contracts.values import (
     ClientOrderId,
     Symbol,
     TradeId,
-    UserId,
-    Venue,
 )
 from nexus_executor.domain import last_hop
-from nexus_executor.domain.bars import Bars
-from nexus_executor.domain.holding import Account, Holding, OrderNote, Request, Session, Started
+from nexus_executor.domain.holding import Holding, OrderNote, Request, Started
+from nexus_executor.domain.surroundings import Observer, Surroundings
 
-Observer = Callable[[Any, Envelope[Event]], None]
 _Counted = TradeAdmitted | TradeEntered | TradeReduced | TradeClosed | TradeAbandoned
 
 
-class View:
+_FOUND = {each.value: each for each in Found}
+
+
+class View(Surroundings):
     """Fed by `observe`, oldest event first. Dictionaries keep the order of arrival.
 
     `restless` are the trades that something happened to since they were last found to be as they should;
@@ -71,23 +67,18 @@ class View:
     """
 
     def __init__(self) -> None:
-        self.sessions: dict[UserId, Session] = {}
-        self.accounts: dict[AccountId, Account] = {}
-        self.opened: dict[AccountId, None] = {}
-        self.instruments: dict[tuple[Venue, Symbol], Instrument] = {}
-        self.bars = Bars()
-        self.verdicts: dict[TradeId, EntryApproved] = {}
+        super().__init__()
         self.proposals: dict[TradeId, None] = {}
         self.holdings: dict[TradeId, Holding] = {}
         self.restless: dict[TradeId, None] = {}
         self.unsettled: dict[tuple[Request, ClientOrderId], Started] = {}
         self.last_hops: dict[AccountId, last_hop.LastHop] = {}
-        self.drifts: dict[tuple[AccountId, Symbol], Decimal] = {}
         # Orders that should trade at once, and have not done so completely.
         self._at_market: dict[ClientOrderId, datetime] = {}
         self._trade_of: dict[ClientOrderId, TradeId] = {}
         self._observers: Mapping[type[Event], Observer] = {
-            **self._of_others(),
+            **self.of_others(),
+            PositionDrifted: self._on_drift,
             **self._of_trades(),
             **self._of_orders(),
         }
@@ -98,9 +89,6 @@ class View:
             observer(envelope.event, envelope)
 
     # -- questions ----------------------------------------------------------------------------------
-
-    def instrument(self, venue: Venue, symbol: Symbol) -> Instrument | None:
-        return self.instruments.get((venue, symbol))
 
     def held_by(self, account: AccountId, symbol: Symbol | None = None) -> Iterator[Holding]:
         """Trades of an account that are wanted or held, in the order they began."""
@@ -126,6 +114,16 @@ class View:
         waiting = (self.trade_of(order) for request, order in self.unsettled if request is Request.SUBMIT)
         return any(holding and (holding.account, holding.symbol) == (account, symbol) for holding in waiting)
 
+    def is_moving(self, account: AccountId, symbol: Symbol) -> bool:
+        """Whether an order of ours may be changing what is held right now."""
+        at_market = [self.trade_of(order) for order in self._at_market]
+        moving = any(each and (each.account, each.symbol) == (account, symbol) for each in at_market)
+        return moving or self.is_blocked(account, symbol)
+
+    def adopted_on(self, account: AccountId, symbol: Symbol) -> bool:
+        """Whether a position by hand is held there."""
+        return any(holding.found is not None for holding in self.held_by(account, symbol))
+
     def overdue(self, before: datetime) -> dict[AccountId, datetime]:
         """Accounts with market orders sent before then that are not filled, and when the first of them was."""
         found: dict[AccountId, datetime] = {}
@@ -134,39 +132,6 @@ class View:
             if holding is not None and sent_at < before:
                 found[holding.account] = min(sent_at, found.get(holding.account, sent_at))
         return found
-
-    # -- what others state --------------------------------------------------------------------------
-
-    def _of_others(self) -> dict[type[Event], Observer]:
-        return {
-            CandlesClosed: lambda event, _: self.bars.take(event),
-            EntryApproved: self._on_verdict,
-            SessionOpened: self._on_session,
-            ModeChanged: lambda event, _: self._change_session(event.user, mode=event.mode),
-            ProfileChanged: lambda event, _: self._change_session(event.user, profile=event.profile),
-            InstrumentsListed: self._on_listing,
-            AccountOpened: lambda event, _: self.opened.setdefault(event.account),
-            PositionDrifted: self._on_drift,
-        }
-
-    def _on_verdict(self, event: EntryApproved, envelope: Envelope[Event]) -> None:
-        self.verdicts[TradeId(str(envelope.event_id))] = event
-
-    def _on_session(self, event: SessionOpened, _: Envelope[Event]) -> None:
-        self.sessions[event.user] = Session(event.user, event.mode, event.profile)
-        for spec in event.accounts:
-            self.accounts[spec.account] = Account(spec, event.user)
-
-    def _change_session(self, user: UserId, **changes: Any) -> None:
-        if user in self.sessions:
-            self.sessions[user] = replace(self.sessions[user], **changes)
-
-    def _on_listing(self, event: InstrumentsListed, _: Envelope[Event]) -> None:
-        for instrument in event.instruments:
-            self.instruments[event.venue, instrument.symbol] = instrument
-
-    def _on_drift(self, event: PositionDrifted, _: Envelope[Event]) -> None:
-        self.drifts[event.account, event.symbol] = event.held - event.expected
 
     # -- trades -------------------------------------------------------------------------------------
 
@@ -179,6 +144,7 @@ class View:
             TradeEntered: self._on_filled,
             TradeReduced: self._on_filled,
             ProtectionSet: lambda event, _: self._stir(event.trade_id),
+            TargetReached: lambda event, _: self._stir(event.trade_id),
             ExitOrdered: lambda event, _: self._stir(event.trade_id),
             TradeClosed: self._on_end,
             TradeAbandoned: self._on_end,
@@ -211,6 +177,7 @@ class View:
         self.proposals.pop(event.trade_id, None)
         verdict = self.verdicts.pop(event.trade_id, None)
         holding.valid_until = None if verdict is None else verdict.valid_until
+        holding.found = _FOUND.get(event.approved_by)
         self._count(event, envelope)
         self._stir(event.trade_id)
 
@@ -233,6 +200,11 @@ class View:
             holding.is_over = True
             self._stir(event.trade_id)
             self._let_go(holding)
+
+    def _on_drift(self, event: PositionDrifted, envelope: Envelope[Event]) -> None:
+        self.note_drift(event, envelope)
+        for holding in self.held_by(event.account, event.symbol):
+            self._stir(holding.trade)
 
     def _stir(self, trade: TradeId) -> None:
         if trade in self.holdings:

@@ -7,7 +7,9 @@ from nexus_common.contracts.instrument import InstrumentsListed, ListInstruments
 
 
 def decide(command: ListInstruments, state: InstrumentsListed | None) -> list[InstrumentsListed]:
-    listed = InstrumentsListed(venue=command.venue, instruments=command.instruments)
+    listed = InstrumentsListed(
+        venue=command.venue, instruments=command.instruments, not_trading=command.not_trading
+    )
     return [] if state == listed else [listed]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nexus_common.contracts.account import PositionDrifted, PositionLiquidated
+from nexus_common.contracts.account import AccountNoted, HandTraded, PositionDrifted, PositionLiquidated
 from nexus_common.contracts.feed import FeedLost, FeedRestored
 from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, GuardReleased
 from nexus_common.contracts.risk import (
@@ -184,11 +184,34 @@ def drifted(event: PositionDrifted) -> str:
     )
 
 
+_TAKEN = {
+    "liquidation": "LIQUIDATED",
+    "adl": "DELEVERAGED",
+    "settlement": "SETTLED",
+}
+
+
 def liquidated(event: PositionLiquidated) -> str:
     return card(
-        f"LIQUIDATED  {event.symbol}",
+        f"{_TAKEN.get(event.reason, event.reason.upper())}  {event.symbol}",
+        [
+            ("quantity", figure(event.quantity)),
+            ("price", figure(event.price)),
+            ("account", event.account),
+            ("now", "no entries there until the next day (UTC)"),
+        ],
+    )
+
+
+def hand_traded(event: HandTraded) -> str:
+    return card(
+        f"BY HAND  {event.side} {event.symbol}",
         [("quantity", figure(event.quantity)), ("price", figure(event.price)), ("account", event.account)],
     )
+
+
+def noted(event: AccountNoted) -> str:
+    return f"ACCOUNT  {event.account}: {event.text}"
 
 
 def feed_lost(event: FeedLost) -> str:
