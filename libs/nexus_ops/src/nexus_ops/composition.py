@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from nexus_common.runtime.desk import WorkDesk
@@ -77,6 +77,9 @@ def cortex_reactor(settings: NexusSettings) -> CortexReactor:
     return cortex.reactor(settings)
 
 
+Match = Callable[[Step], Awaitable[None]]
+
+
 class LocalHouse:
     """All six services and the exchange in this process: same deciders, same ring, memory in place of servers."""
 
@@ -87,10 +90,13 @@ class LocalHouse:
         judge: CortexReactor | None = None,
         store: MemoryStore | None = None,
         keep_commands: bool = True,
+        trader: Reactor | None = None,
+        match: Match | None = None,
     ) -> None:
         """`judge` may stand in for the cortex of the settings when it is known to decide the same.
 
-        Without commands the store cannot be replayed, but takes less time to fill.
+        Without commands the store cannot be replayed, but takes less time to fill. `trader` and `match` stand in
+        for the executor and its exchange, when that is not in this process.
         """
         self.store = store or MemoryStore(lazy=True)
         instruments = ingest.instruments_of(market)
@@ -99,7 +105,7 @@ class LocalHouse:
             for venue in sorted({each.venue for each in instruments})
         }
         reactors: list[Reactor] = [
-            executor.reactor(settings, lambda venue: LocalGateway(self._exchanges[venue]), epoch=1),
+            trader or executor.reactor(settings, lambda venue: LocalGateway(self._exchanges[venue]), epoch=1),
             shield.reactor(settings),
             judge or cortex.reactor(settings),
             telegram.reactor(settings),
@@ -110,6 +116,7 @@ class LocalHouse:
         }
         self._ring = LocalRing(self._places)
         self._market = market
+        self._match = match or self._match_here
         self._recorder: Recorder = ingest.recorder(market)
         self._desk: WorkDesk = ingest.desk(self.store)
 
@@ -123,6 +130,9 @@ class LocalHouse:
         self._desk.begin(())
         await self._recorder.step(step, self._desk)
         await self._desk.commit()
+        await self._match(step)
+        await self._ring.step(step.at, self._desk.take_recorded())
+
+    async def _match_here(self, step: Step) -> None:
         for venue, exchange in self._exchanges.items():
             exchange.step(*ingest.of_venue(self._market, step, venue))
-        await self._ring.step(step.at, self._desk.take_recorded())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.values import Venue
@@ -104,21 +105,30 @@ class Brokers:
             await broker.close()
 
 
-async def build(context: Context) -> Work:
-    settings = context.settings
-    client = ExchangeClient(
-        settings.exchange.url,
-        name=f"executor-{context.leases.number}",
-        timeout=settings.exchange.timeout_seconds,
-    )
-    context.closing.push_async_callback(client.close)
-    guard = context.leases.guard
+def connected(
+    settings: NexusSettings,
+    name: str,
+    epoch: int,
+    closing: AsyncExitStack,
+    note: Callable[[str], None] = lambda point: None,
+) -> ExecutorReactor:
+    """Executor with its connections to the exchange and the venues, which `closing` gives up."""
+    client = ExchangeClient(settings.exchange.url, name=name, timeout=settings.exchange.timeout_seconds)
+    closing.push_async_callback(client.close)
     clock = TurnClock()
-    brokers = Brokers(
-        settings, lambda venue: WireGateway(client, venue), guard.epoch if guard else 0, clock, WallClock()
+    brokers = Brokers(settings, lambda venue: WireGateway(client, venue), epoch, clock, WallClock())
+    closing.push_async_callback(brokers.close)
+    return ExecutorReactor(brokers, rules(settings), note=note, clock=clock)
+
+
+async def build(context: Context) -> Work:
+    guard = context.leases.guard
+    reactor = connected(
+        context.settings,
+        f"executor-{context.leases.number}",
+        guard.epoch if guard else 0,
+        context.closing,
+        context.trace.point,
     )
-    context.closing.push_async_callback(brokers.close)
     await context.follow(read_models())
-    return await context.lockstep(
-        ExecutorReactor(brokers, rules(settings), note=context.trace.point, clock=clock)
-    )
+    return await context.lockstep(reactor)
