@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -10,18 +11,18 @@ _SHARE: Final = Decimal("0.8")
 
 
 class RateBudget:
-    """Counts requests by weight within a span; the last part of the limit is for what is urgent.
+    """Counts requests by weight within the span before each; the last part of the limit is for what is urgent.
 
-    The times are those that requests are signed with. `banned_until` is the end of what a 429, 418 or 403 asked
-    for, or None.
+    A venue's own span begins whenever it likes, and holds no more than any span of that length does. The times
+    are those that requests are signed with. `banned_until` is the end of what a 429, 418 or 403 asked for, or
+    None.
     """
 
     def __init__(self, limit: int, seconds: int, share: Decimal = _SHARE) -> None:
         self.limit = limit
         self._span = timedelta(seconds=seconds)
         self._usual = int(limit * share)
-        self._since: datetime | None = None
-        self._used = 0
+        self._taken: deque[tuple[datetime, int]] = deque()
         self.banned_until: datetime | None = None
 
     def admit(self, weight: int, urgent: bool, now: datetime) -> bool:
@@ -31,12 +32,14 @@ class RateBudget:
         used = self.used(now)
         if used + weight > (self.limit if urgent else self._usual):
             return False
-        self._used = used + weight
+        self._taken.append((now, weight))
         return True
 
     def learned(self, used: int, now: datetime) -> None:
         """What the venue says is used within the span; others may use the same address."""
-        self._used = max(self.used(now), used)
+        more = used - self.used(now)
+        if more > 0:
+            self._taken.append((now, more))
 
     def ban(self, seconds: float, now: datetime) -> None:
         """Send nothing for so long; a shorter wait does not end a longer one."""
@@ -48,7 +51,7 @@ class RateBudget:
         return self.banned_until is not None and now < self.banned_until
 
     def used(self, now: datetime) -> int:
-        """What the span that holds `now` has used; a span begins with its first request."""
-        if self._since is None or not self._since <= now < self._since + self._span:
-            self._since, self._used = now, 0
-        return self._used
+        """What the span that ends now has used; what a clock set back has left in the future is forgotten."""
+        while self._taken and abs(now - self._taken[0][0]) >= self._span:
+            self._taken.popleft()
+        return sum(weight for _, weight in self._taken)
