@@ -79,9 +79,13 @@ class Kills:
 
 
 class Stream:
-    """Whether an account's private stream has gone silent; a backfill wakes it. `asked`: backfills so far."""
+    """Whether an account's private stream has gone silent; a backfill wakes it. `asked`: backfills so far.
+
+    `seen_as` is what becomes of a message or a resting order on its way from the venue.
+    """
 
     def __init__(self) -> None:
+        self.seen_as: Callable[[Any], Any] = lambda each: each
         self.is_silent = False
         self.asked = 0
 
@@ -123,6 +127,8 @@ class MortalBroker:
                 return []
             refused = self._refuse(args[0]) if name == "submit" else None
             answer = refused if refused is not None else await call(*args)
+            if name in ("updates", "open_orders"):
+                answer = [self.stream.seen_as(each) for each in answer]
             self._kills.point()
             return Unknown("time-out after it arrived") if lost == "answer" else answer
 

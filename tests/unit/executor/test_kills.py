@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +14,10 @@ from nexus_common.contracts.message import Event
 from nexus_common.contracts.order import OrderKind
 from nexus_common.contracts.session import KillRequested, ProposalAnswered
 from nexus_common.contracts.trade import TradeProposed
-from nexus_common.contracts.values import Direction, Mode, Symbol, UserId, Venue
+from nexus_common.contracts.values import Direction, Mode, Side, Symbol, UserId, Venue
+from nexus_executor.domain.traits import TRAITS, VenueTraits
 from nexus_executor.venues.broker import Refused
-from nexus_market.exchange import duplicate_orders
+from nexus_market.exchange import Ticket, duplicate_orders
 
 ANNA = UserId("anna")
 SOL = Symbol("SOLUSDT")
@@ -103,20 +105,45 @@ async def approved_by_hand(world: Any, tools: Tools) -> None:
     await world.flat("60000", minutes=6)
 
 
-STORIES: dict[str, tuple[Story, Mode]] = {
-    "targets then trail": (targets_then_trail, Mode.PILOT),
-    "half filled then killed": (half_filled_then_killed, Mode.PILOT),
-    "refused stop": (refused_stop, Mode.PILOT),
-    "two at once": (two_at_once, Mode.PILOT),
-    "approved by hand": (approved_by_hand, Mode.COPILOT),
+async def changed_by_hand(world: Any, tools: Tools) -> None:
+    """Somebody sells a part of ours, buys on, and opens a position of his own when ours is gone."""
+    verdict, to_risk = tools
+    await world.flat("60000")
+    await world.flat("60000", to_risk(verdict()))
+    for number, (side, quantity) in enumerate(
+        ((Side.SELL, "0.04"), (Side.BUY, "0.02"), (Side.SELL, "0.08"), (Side.SELL, "0.05"))
+    ):
+        ticket = Ticket(f"by-hand-{number}", "BTCUSDT", side, OrderKind.MARKET, Decimal(quantity))
+        world.exchange.submit("anna-paper", 1_000, ticket)
+        world.exchange.account("anna-paper").epoch = 1
+        await world.flat("60000")
+    await world.minute(("60000", "61500", "60000", "61500"))
+
+
+def at(venue: Venue) -> VenueTraits:
+    """What a venue can do; half a coin is held all the same."""
+    return replace(TRAITS[venue], whole_quantity=False)
+
+
+STORIES: dict[str, tuple[Story, Mode, VenueTraits | None]] = {
+    "targets then trail": (targets_then_trail, Mode.PILOT, None),
+    "half filled then killed": (half_filled_then_killed, Mode.PILOT, None),
+    "refused stop": (refused_stop, Mode.PILOT, None),
+    "two at once": (two_at_once, Mode.PILOT, None),
+    "approved by hand": (approved_by_hand, Mode.COPILOT, None),
+    "changed by hand": (changed_by_hand, Mode.PILOT, None),
+    "targets then trail at Binance": (targets_then_trail, Mode.PILOT, at(Venue.BINANCE)),
+    "targets then trail at Bybit": (targets_then_trail, Mode.PILOT, at(Venue.BYBIT)),
+    "targets then trail at Alpaca": (targets_then_trail, Mode.PILOT, at(Venue.ALPACA)),
+    "half filled then killed at Alpaca": (half_filled_then_killed, Mode.PILOT, at(Venue.ALPACA)),
 }
 
 
 async def tell(
     make_world: Make, name: str, tools: Tools, kill_at: int | None = None, lose: Any = None
 ) -> Any:
-    story, mode = STORIES[name]
-    world = make_world(mode=mode, kill_at=kill_at)
+    story, mode, traits = STORIES[name]
+    world = make_world(mode=mode, kill_at=kill_at, traits=traits)
     if lose is not None:
         world.lose = lose
     await world.start()
@@ -194,8 +221,8 @@ async def test_dying_again_and_again_changes_nothing_either(
     tools = (verdict, to_risk)
     undisturbed = await tell(make_world, name, tools)
     for gap in (3, 4, 6, 9):
-        story, mode = STORIES[name]
-        world = make_world(mode=mode)
+        story, mode, traits = STORIES[name]
+        world = make_world(mode=mode, traits=traits)
         world.kills.gap = gap
         await world.start()
         await story(world, tools)

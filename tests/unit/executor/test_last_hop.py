@@ -7,21 +7,30 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from nexus_common.contracts.order import Leg, OrderIntentRecorded, OrderKind
 from nexus_common.contracts.signal import ExitPlan
-from nexus_common.contracts.trade import ExitReason, TradeAdmitted, TradeClosed, TradeReduced
+from nexus_common.contracts.trade import (
+    ExitReason,
+    Found,
+    TradeAbandoned,
+    TradeAdmitted,
+    TradeClosed,
+    TradeReduced,
+)
 from nexus_common.contracts.values import (
     AccountId,
     ClientOrderId,
     Direction,
     Origin,
     Profile,
+    Side,
     Symbol,
     Timeframe,
     TradeId,
     UserId,
     Venue,
 )
-from nexus_executor.domain.last_hop import LastHop, fold, refusal
+from nexus_executor.domain.last_hop import LastHop, fold, is_awaited, refusal, too_many
 from nexus_executor.domain.rules import ExecutionRules
 
 NOON = datetime(2024, 6, 3, 12, 0, tzinfo=UTC)
@@ -123,3 +132,50 @@ def test_five_percent_lost_on_a_day_end_the_day() -> None:
     assert asked(state).startswith("last hop: 500.00 lost today")
     assert asked(state, NOON + timedelta(days=1)) is None
     assert asked(fold(state, closed(7, "50"), NOON)) is None
+
+
+def ordered(name: str, *, reduce_only: bool = False, close_position: bool = False) -> OrderIntentRecorded:
+    return OrderIntentRecorded(
+        client_order_id=ClientOrderId(name),
+        trade_id=TradeId("1"),
+        account=AccountId("a"),
+        venue=Venue.BINANCE,
+        symbol=Symbol("BTCUSDT"),
+        leg=Leg.ENTRY,
+        side=Side.BUY,
+        kind=OrderKind.MARKET,
+        quantity=Decimal(1),
+        reduce_only=reduce_only,
+        close_position=close_position,
+    )
+
+
+def test_every_order_that_may_open_something_counts_once() -> None:
+    state = fold(LastHop(), admitted(1), NOON)
+    assert (len(state.entries), is_awaited(state, ClientOrderId("e1"))) == (1, True)
+    state = fold(state, ordered("e1"), NOON)
+    assert (len(state.entries), state.awaited) == (1, ())
+    state = fold(state, ordered("e1-again"), NOON)
+    assert len(state.entries) == 2
+    for harmless in (ordered("s", reduce_only=True), ordered("c", close_position=True)):
+        assert fold(state, harmless, NOON) == state
+    rules = ExecutionRules(entries_per_minute_max=2)
+    assert too_many(state, rules, NOON) is not None
+    assert too_many(state, rules, NOON + timedelta(minutes=1)) is None
+
+
+def test_a_position_by_hand_is_at_stake_but_no_entry_of_ours() -> None:
+    found = admitted(1).model_copy(update={"approved_by": Found.FILL.value})
+    state = fold(LastHop(), found, NOON)
+    assert (state.entries, state.awaited, state.notional) == ((), (), 100)
+
+
+def test_an_entry_that_is_given_up_is_awaited_no_more() -> None:
+    gone = TradeAbandoned(
+        trade_id=TradeId("1"),
+        account=AccountId("a"),
+        verdict_id=UUID(int=1),
+        symbol=Symbol("BTCUSDT"),
+        reason="r",
+    )
+    assert fold(fold(LastHop(), admitted(1), NOON), gone, NOON).awaited == ()

@@ -24,6 +24,7 @@ from nexus_common.contracts.values import AccountId, Service
 from nexus_common.runtime.ports import Desk, Turn
 from nexus_executor.adoption import Adoption
 from nexus_executor.connections import Connections
+from nexus_executor.domain import last_hop
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.order import ORDER, OrderStatus
@@ -210,7 +211,8 @@ class ExecutorReactor:
             holding = self._view.holdings.get(trade)
             if holding is None or holding.account not in answering:
                 continue
-            for action in await self._wanted(holding, at, desk):
+            for wish in await self._wanted(holding, at, desk):
+                action = self._within_caps(wish, holding.account, at)
                 touched[holding.account] = None
                 if isinstance(action, Submit | Amend | Cancel):
                     changes.append(action)
@@ -219,6 +221,16 @@ class ExecutorReactor:
         if changes:
             await self._fence.send(sorted(changes, key=_urgency), at, desk)
         return sorted(touched)
+
+    def _within_caps(self, action: Action, account: AccountId, at: datetime) -> Action:
+        """An order that may open something, and was not counted when its trade was admitted, counts here."""
+        if not isinstance(action, Submit) or action.intent.reduce_only or action.intent.close_position:
+            return action
+        state = self._view.last_hops.get(account, last_hop.LastHop())
+        if last_hop.is_awaited(state, action.intent.client_order_id):
+            return action
+        crowd = last_hop.too_many(state, self._rules, at)
+        return action if crowd is None else Abandon(crowd)
 
     async def _wanted(self, holding: Holding, at: datetime, desk: Desk) -> Sequence[Action]:
         trade: TradeState = await desk.state(TRADE, holding.trade)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from nexus_common.contracts.order import OrderIntentRecorded
 from nexus_common.contracts.trade import (
+    Found,
     TradeAbandoned,
     TradeAdmitted,
     TradeClosed,
@@ -18,11 +20,12 @@ from nexus_common.contracts.trade import (
     TradeEvent,
     TradeReduced,
 )
-from nexus_common.contracts.values import Profile, TradeId
+from nexus_common.contracts.values import ClientOrderId, Profile, TradeId
 from nexus_executor.domain.rules import ExecutionRules
 
 _ZERO = Decimal(0)
 _MINUTE = timedelta(minutes=1)
+_FOUND = frozenset(each.value for each in Found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,15 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class LastHop:
-    """An account's recent entries (oldest first), what it has at stake, and what it lost on a UTC day."""
+    """An account's recent orders that may open something (oldest first), what it has at stake, and what it lost
+    on a UTC day.
+
+    An entry counts when it is admitted, so that those of one turn see each other; `awaited` are the orders by
+    which they are to be sent. Any other order that may open something counts when it is wanted.
+    """
 
     entries: tuple[datetime, ...] = ()
+    awaited: tuple[tuple[TradeId, ClientOrderId], ...] = ()
     exposures: tuple[tuple[TradeId, Exposure], ...] = ()
     day: date | None = None
     lost: Decimal = _ZERO
@@ -47,15 +56,24 @@ class LastHop:
         return sum((e.quantity * e.price for _, e in self.exposures), _ZERO)
 
 
-def fold(state: LastHop, event: TradeEvent, at: datetime) -> LastHop:
+def fold(state: LastHop, event: TradeEvent | OrderIntentRecorded, at: datetime) -> LastHop:
     """`at` is when the event occurred."""
     match event:
         case TradeAdmitted():
-            recent = tuple(entry for entry in state.entries if at - entry < _MINUTE)
-            stake = Exposure(event.quantity, event.price)
-            return replace(
-                state, entries=(*recent, at), exposures=(*state.exposures, (event.trade_id, stake))
-            )
+            stake = (event.trade_id, Exposure(event.quantity, event.price))
+            staked = replace(state, exposures=(*state.exposures, stake))
+            if event.approved_by in _FOUND:
+                return staked  # by hand: no order of ours
+            awaited = (*state.awaited, (event.trade_id, event.entry_order))
+            return replace(_counted(staked, at), awaited=awaited)
+        case OrderIntentRecorded():
+            if event.reduce_only or event.close_position:
+                return state
+            if is_awaited(state, event.client_order_id):
+                return replace(
+                    state, awaited=tuple(a for a in state.awaited if a[1] != event.client_order_id)
+                )
+            return _counted(state, at)
         case TradeEntered() if event.complete:
             return _set(state, event.trade_id, Exposure(event.quantity, event.average_price))
         case TradeReduced():
@@ -74,12 +92,34 @@ def fold(state: LastHop, event: TradeEvent, at: datetime) -> LastHop:
             return state
 
 
+def _counted(state: LastHop, at: datetime) -> LastHop:
+    recent = tuple(entry for entry in state.entries if at - entry < _MINUTE)
+    return replace(state, entries=(*recent, at))
+
+
+def is_awaited(state: LastHop, order: ClientOrderId) -> bool:
+    """Whether an order is the one by which an admitted entry is to be sent."""
+    return any(each == order for _, each in state.awaited)
+
+
 def _set(state: LastHop, trade: TradeId, exposure: Exposure) -> LastHop:
     return replace(state, exposures=tuple((t, exposure if t == trade else e) for t, e in state.exposures))
 
 
 def _drop(state: LastHop, trade: TradeId) -> LastHop:
-    return replace(state, exposures=tuple((t, e) for t, e in state.exposures if t != trade))
+    return replace(
+        state,
+        exposures=tuple((t, e) for t, e in state.exposures if t != trade),
+        awaited=tuple(a for a in state.awaited if a[0] != trade),
+    )
+
+
+def too_many(state: LastHop, rules: ExecutionRules, at: datetime) -> str | None:
+    """Why another order that may open something must not leave now."""
+    recent = sum(1 for entry in state.entries if at - entry < _MINUTE)
+    if recent < rules.entries_per_minute_max:
+        return None
+    return f"last hop: {recent} entries within a minute, at most {rules.entries_per_minute_max}"
 
 
 def refusal(
@@ -93,9 +133,9 @@ def refusal(
     at: datetime,
 ) -> str | None:
     """Why this entry must not leave; None when it is within the caps."""
-    recent = sum(1 for entry in state.entries if at - entry < _MINUTE)
-    if recent >= rules.entries_per_minute_max:
-        return f"last hop: {recent} entries within a minute, at most {rules.entries_per_minute_max}"
+    crowd = too_many(state, rules, at)
+    if crowd is not None:
+        return crowd
     limit = rules.gross_notional[profile] * rules.gross_notional_factor * equity
     notional = state.notional + quantity * price
     if notional > limit:

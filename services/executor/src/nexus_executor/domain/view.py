@@ -53,7 +53,7 @@ from nexus_executor.domain import last_hop
 from nexus_executor.domain.holding import Holding, OrderNote, Request, Started
 from nexus_executor.domain.surroundings import Observer, Surroundings
 
-_Counted = TradeAdmitted | TradeEntered | TradeReduced | TradeClosed | TradeAbandoned
+_Counted = TradeAdmitted | TradeEntered | TradeReduced | TradeClosed | TradeAbandoned | OrderIntentRecorded
 
 
 _FOUND = {each.value: each for each in Found}
@@ -75,6 +75,8 @@ class View(Surroundings):
         self.last_hops: dict[AccountId, last_hop.LastHop] = {}
         # Orders that should trade at once, and have not done so completely.
         self._at_market: dict[ClientOrderId, datetime] = {}
+        # Fills by their number at the venue: a position's own stop bears no name of ours when it is told again.
+        self.fills: dict[tuple[AccountId, Symbol, str], ClientOrderId] = {}
         self._trade_of: dict[ClientOrderId, TradeId] = {}
         self._observers: Mapping[type[Event], Observer] = {
             **self.of_others(),
@@ -257,6 +259,7 @@ class View(Surroundings):
             at, order = envelope.occurred_at, event.client_order_id
             holding.orders[order] = OrderNote(order, event.leg, at, at)
             self._trade_of[order] = event.trade_id
+            self._count(event, envelope)
             if event.kind is OrderKind.MARKET:
                 self._at_market[order] = at
 
@@ -283,6 +286,8 @@ class View(Surroundings):
         holding = self.trade_of(order)
         if holding is None:
             return
+        if isinstance(event, OrderFilled):
+            self.fills[holding.account, event.symbol, event.fill_id] = order
         match event:
             case SubmitAccepted():
                 self.unsettled.pop((Request.SUBMIT, order), None)
