@@ -111,13 +111,13 @@ class Floor:
 
     # -- our broker ---------------------------------------------------------------------------------
 
-    def new_broker(self, timeout: float = 0.5, **access: Any) -> AlpacaBroker:
+    def new_broker(self, timeout: float = 5.0, **access: Any) -> AlpacaBroker:
         connection = Connection(self.house, self.account, self.clock, timeout=timeout)
         broker = AlpacaBroker(replace(connection.access(Venue.ALPACA), **access), self.clock)
         self._brokers.append(broker)
         return broker
 
-    async def broker(self, timeout: float = 0.5) -> AlpacaBroker:
+    async def broker(self, timeout: float = 5.0) -> AlpacaBroker:
         broker = self.new_broker(timeout)
         await broker.open("USD", None)
         return broker
