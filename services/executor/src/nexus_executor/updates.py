@@ -183,6 +183,8 @@ class Updates:
 
     async def _order(self, account: AccountId, update: VenueUpdate, desk: Desk) -> OrderState | None:
         order = update.client_order_id
+        if order is None and update.symbol is not None and update.fill_id is not None:
+            order = self._view.fills.get((account, update.symbol, update.fill_id))
         if order is None and update.attached is not None:
             order = await self._attached(account, update, ATTACHED_LEGS.get(update.attached), desk)
         if order is None:
