@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +190,8 @@ def test_why_not_names_what_holds_entries_back(ask: Callable[..., Any], home: Ho
         ["at", "now", "sessions", "--home"],
         ["rebuild", "telegram", "--home"],
         ["events", "parked", "--home"],
+        ["ledger", "--home"],
+        ["ledger", "--by", "day", "--home"],
     ],
     ids=lambda arguments: "-".join(arguments[:2]),
 )
@@ -224,6 +227,12 @@ def test_the_story_of_a_trade_fits_80_columns(nexus: Callable[..., Any], home: H
         (["rebuild", "kitchen", "--home", "HOME"], "'kitchen' is not one of"),
         (["rebuild", "telegram", "--home", "EMPTY"], "holds no run"),
         (["events", "parked", "--home", "EMPTY"], "holds no run"),
+        (["ledger", "--home", "EMPTY"], "holds no run"),
+        (["ledger", "--account", "nobody", "--home", "HOME"], "there is no account nobody: there is owner."),
+        (["ledger", "--by", "moon", "--home", "HOME"], "'moon' is not one of"),
+        (["backtest", *MARKET, "--venue", "mars", "--data", "EMPTY"], "holds no bars"),
+        (["demo", *MARKET, "--account-venue", "alpaca"], "cannot be played as alpaca's: choose binance"),
+        (["demo", *MARKET, "--protocol", "morse"], "NEXUS__EXCHANGE__PROTOCOL"),
         (["events", "release", "99", "--home", "HOME"], "no message is parked under 99"),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",
@@ -259,6 +268,63 @@ def test_a_parked_message_is_listed_and_released(ask: Callable[..., Any], home: 
     assert ask("events", "parked") == []
 
 
+def test_the_ledger_adds_up_to_the_run(ask: Callable[..., Any], home: Home) -> None:
+    (account,) = ask("ledger")["accounts"]
+    (total,) = account["groups"]
+    assert float(account["unexplained"]) == 0
+    assert total["fills"] == home.report["fills"]
+    for by in ("strategy", "instrument", "day"):
+        (split,) = ask("ledger", "--by", by)["accounts"]
+        assert sum(float(group["net"]) for group in split["groups"]) == pytest.approx(float(total["net"]))
+    strategies = {group["strategy"] for group in ask("ledger", "--by", "strategy")["accounts"][0]["groups"]}
+    assert strategies >= set(home.report["trades_by_strategy"])
+
+
+def test_a_run_compares_with_itself(nexus: Callable[..., Any], home: Home) -> None:
+    code, out, err = nexus("compare", home.path, home.path, "--json")
+    assert code == 0, err
+    assert json.loads(out)["trades"] == [home.report["trades_closed"]] * 2
+
+
+def test_what_only_a_venue_can_say_needs_one_that_runs(
+    nexus: Callable[..., Any], home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = nexus("ledger", "--check", "--home", home.path)
+    assert code == 3
+    assert "no exchange can state its paper accounts" in err
+    code, _, err = nexus("doctor", "--home", tmp_path)
+    assert code == 3
+    assert "no live account is set up: start `nexus up --protocol native`" in err
+    monkeypatch.setenv("NEXUS__TELEGRAM__LIVE_VENUES", "binance")
+    code, _, err = nexus("doctor", "--home", tmp_path)
+    assert code == 2
+    assert "there are no keys of owner.binance.live" in err
+    code, _, err = nexus("demo", *MARKET)
+    assert code == 2
+    assert "are live, and this market is played, not live" in err
+
+
+def test_the_simulated_venues_alone_say_where_they_answer(tmp_path: Path) -> None:
+    started = [*RUN, "simvenue", *MARKET, "--speed", "max", "--json"]
+    with subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as venues:
+        assert venues.stdout is not None
+        lines = []
+        while (line := venues.stdout.readline()) != "}\n":
+            assert line, venues.stderr.read() if venues.stderr else ""
+            lines.append(line)
+        document = json.loads("".join([*lines, line]))
+        protocols = {"binance", "bybit", "alpaca"}
+        assert {*protocols, *(f"{venue}_ws" for venue in protocols), "control"} <= set(document)
+        (account,) = document["accounts"]
+        with urllib.request.urlopen(f"{document['control']}/ledger") as answer:
+            assert json.load(answer)["wallets"] == {account["account"]: account["balance"]}
+        with urllib.request.urlopen(f"{document['binance']}/fapi/v1/time") as answer:
+            assert abs(json.load(answer)["serverTime"] / 1_000 - time.time()) < 60
+        venues.send_signal(signal.SIGINT)
+        assert venues.wait(30) == 0
+        assert venues.stdout.read() == ""
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Path]:
     """The home of a stack at work."""
@@ -286,9 +352,13 @@ def test_status_of_a_running_stack_and_a_rebuild_beside_it(nexus: Callable[..., 
     code, out, err = nexus("rebuild", "telegram", "--home", running, "--json")
     assert code == 0, err
     assert json.loads(out)["documents"]["sessions"] == 1
-    code, out, _ = nexus("status", "--home", running)
-    assert code == 0
-    assert [line for line in out.split("\n") if len(line.rstrip()) > 80] == []
+    for verb in ("status", "doctor"):
+        code, out, err = nexus(verb, "--home", running)
+        assert code == 0, out + err
+        assert [line for line in out.split("\n") if len(line.rstrip()) > 80] == []
+    code, out, _ = nexus("doctor", "--home", running, "--json")
+    findings = json.loads(out)["accounts"]["owner.binance.paper"]
+    assert {"keys", "reached", "orders", "positions"} <= {finding["check"] for finding in findings}
 
 
 def eventually_playing(nexus: Callable[..., Any], home: Path) -> dict[str, Any]:
@@ -296,7 +366,11 @@ def eventually_playing(nexus: Callable[..., Any], home: Path) -> dict[str, Any]:
     while True:
         code, out, err = nexus("status", "--home", home, "--json")
         document: dict[str, Any] = json.loads(out) if code == 0 else {}
-        if document.get("last_step") and document["inbox_lag"] and len(document["read_models"]) == len(PROJECTIONS):
+        if (
+            document.get("last_step")
+            and document["inbox_lag"]
+            and len(document["read_models"]) == len(PROJECTIONS)
+        ):
             return document
         assert time.monotonic() < deadline, err
         time.sleep(0.1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from nexus_common.contracts.values import Symbol, Venue
+from nexus_common.contracts.values import Profile, Symbol, Venue
 from nexus_common.runtime.settings import NexusSettings
 from nexus_ingest.adapters.generated_market import GeneratedMarket
 from nexus_ingest.domain.playback import PlayedMarket
@@ -16,6 +16,8 @@ from nexus_ops.book import books_on_record
 from nexus_ops.commands.accounts import venue_statement
 from nexus_ops.comparison import Run, compare, run_of
 from nexus_ops.composition import LocalHouse, rehearsed
+from nexus_ops.doctor import Outcome, examine
+from nexus_ops.examining import examined
 from nexus_ops.market_options import MarketOptions
 from nexus_ops.native_house import native_house
 from nexus_ops.statement import compare as against_statement
@@ -80,14 +82,18 @@ async def by_the_exchanges_own(settings: NexusSettings, market: PlayedMarket) ->
 
 
 async def by_the_venues(settings: NexusSettings, market: PlayedMarket, folder: Path) -> tuple[Run, list[str]]:
-    """What was traded, and where our books differ from the venue's statement."""
+    """What was traded, and what is wrong: our books against the venue's statement, and the doctor's findings."""
     async with native_house(settings, market, folder) as (house, there):
         for step in market.steps():
             await house.step(step)
-        specs, apart = await accounts_on_record(house.store), list[str]()
+        specs, wrong = await accounts_on_record(house.store), list[str]()
         for account, book in (await books_on_record(house.store)).items():
-            apart += against_statement(book, await venue_statement(there, specs[account], book))
-        return await run_of(house.store), apart
+            wrong += against_statement(book, await venue_statement(there, specs[account], book))
+            seen = await examined(there, specs[account], Profile.NEXUS, house.store)
+            assert seen.facts is not None, seen.trouble
+            assert seen.facts.can_trade
+            wrong += [each.detail for each in examine(seen) if each.outcome in (Outcome.FAIL, Outcome.WARN)]
+        return await run_of(house.store), wrong
 
 
 @pytest.mark.parametrize("venue", list(Venue))
@@ -96,8 +102,8 @@ async def test_the_same_market_gives_the_same_trades(venue: Venue, tmp_path: Pat
     _, settings, market = rehearsed(options.environment())
     assert {market.venue_of(symbol) for symbol in market.symbols} == {venue}
     shorter = await by_the_exchanges_own(settings, market)
-    native, apart = await by_the_venues(settings, market, tmp_path / "exchange")
+    native, wrong = await by_the_venues(settings, market, tmp_path / "exchange")
     compared = compare(shorter, native)
     assert compared.differences == ()
     assert compared.trades[0] == compared.trades[1] > 0
-    assert apart == []
+    assert wrong == []

@@ -132,7 +132,7 @@ WAY_OUT = replace(ENTRY, client_order_id=ClientOrderId("nx1b"), side=Side.SELL, 
 
 async def test_a_live_account_enters_at_live_prices_only() -> None:
     exchange = Exchange(DEFAULT_INSTRUMENTS[Venue.BINANCE])
-    bar = Ohlcv(*(Decimal(60_000) for _ in range(4)), Decimal(100))
+    bar = Ohlcv(*[Decimal(60_000)] * 4, volume=Decimal(100))
     exchange.step(NOON, {BTC: bar}, {BTC: bar})
     live = LiveAccount(PaperBroker(PAPER, LocalGateway(exchange), 1), PAPER, Fixed())
     await live.open("USDT", Decimal(10_000))

@@ -124,7 +124,7 @@ def test_a_difference_of_one_unit_is_told() -> None:
 
 def test_partial_closes_are_rounded_as_the_venue_rounds_them() -> None:
     exchange = Exchange(DEFAULT_INSTRUMENTS[Venue.BINANCE])
-    bar = Ohlcv(*(D("60123.4") for _ in range(4)), D(1_000))
+    bar = Ohlcv(*[D("60123.4")] * 4, volume=D(1_000))
     exchange.step(NOON, {BTC: bar}, {BTC: bar})
     exchange.open_account(ACCOUNT, 1, "USDT", D(100_000))
     for number, (side, quantity) in enumerate(

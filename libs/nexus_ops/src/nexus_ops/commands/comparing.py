@@ -10,7 +10,7 @@ import typer
 
 from nexus_ops.access import opened_store
 from nexus_ops.commands import options
-from nexus_ops.comparison import Comparison, compare, run_of
+from nexus_ops.comparison import Comparison, Run, compare, run_of
 from nexus_ops.output import console, print_json, stderr
 
 
@@ -34,8 +34,12 @@ def compare_runs(
 
 
 async def _compare(one: Path, other: Path) -> Comparison:
-    async with opened_store(one) as first, opened_store(other) as second:
-        return compare(await run_of(first), await run_of(second))
+    return compare(await _read(one), await _read(other))
+
+
+async def _read(home: Path) -> Run:
+    async with opened_store(home) as store:
+        return await run_of(store)
 
 
 def _show(comparison: Comparison) -> None:
