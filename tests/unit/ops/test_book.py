@@ -110,6 +110,23 @@ def test_transfers_are_no_profit_and_what_nobody_entered_shows() -> None:
     assert compare(by_hand, []) == [f"{ACCOUNT}: -7 of its wallet has no entry in our ledger"]
 
 
+def test_a_liquidation_costs_what_left_the_wallet_beside_its_loss() -> None:
+    gone = {"kind": "liquidation", "symbol": BTC, "quantity": "2", "price": "90", "account": ACCOUNT}
+    made = book(
+        fill("sell", "2", "80"),
+        {**gone, "at": format_instant(NOON)},
+        balance("-21.5", "978.5", "liquidation"),
+    )
+    total = grouped(made, None)[""]
+    assert (total.realised, total.liquidation, total.net) == (D(-20), D("1.5"), D("-21.5"))
+    assert made.unexplained == 0
+
+
+def test_what_was_traded_by_hand_is_on_the_books_under_its_own_name() -> None:
+    made = book({**fill("buy", "1", "100", fee="0.1"), "trade": None}, fill("sell", "1", "90", "t1"))
+    assert figures(made, Grouping.STRATEGY) == {"by hand": (1, D(0), D("-0.1")), "-": (1, D(-10), D(-10))}
+
+
 def test_a_difference_of_one_unit_is_told() -> None:
     made = book(fill("buy", "1", "100", fee="0.04"), balance("-0.04", "999.96", "fill"))
     stated = StatementRow(NOON, StatementKind.FEE, D("-0.04"), "1", BTC)

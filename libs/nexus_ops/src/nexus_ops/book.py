@@ -23,8 +23,10 @@ from nexus_ops.decisions import events_of
 
 ZERO = Decimal(0)
 UNKNOWN_STRATEGY = "-"
+BY_HAND = "by hand"
 # A wallet stated for one of these says nothing that its own row does not; `wallet` is stated without a reason.
-FOLLOWING: Final = frozenset({"fill", "funding", "liquidation", "wallet"})
+TAKEN_OVER: Final = frozenset({"liquidation", "adl", "settlement"})
+FOLLOWING: Final = frozenset({"fill", "funding", "wallet"}) | TAKEN_OVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class AccountBook:
     def _balance(self, row: Mapping[str, Any], at: datetime) -> None:
         self.wallet = Decimal(row["wallet"])
         reason, change = row["reason"], Decimal(row["change"])
-        if reason == "liquidation" and self._seized is not None:
+        if reason in TAKEN_OVER and self._seized is not None:
             # Whatever left the wallet beside the realised loss, the venue kept.
             self._note(at, StatementKind.LIQUIDATION, change - self._seized, None)
             self._seized = None
@@ -160,7 +162,9 @@ def books_of(rows: Iterable[Mapping[str, Any]]) -> dict[AccountId, AccountBook]:
                 wallet,
             )
         elif row["kind"] != "trade" and row["account"] in books:
-            books[row["account"]].add(row, strategies.get(row.get("trade"), UNKNOWN_STRATEGY))
+            trade = row.get("trade")
+            strategy = BY_HAND if trade is None else strategies.get(trade, UNKNOWN_STRATEGY)
+            books[row["account"]].add(row, strategy)
     return books
 
 

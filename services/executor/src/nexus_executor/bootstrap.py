@@ -28,8 +28,12 @@ Gateways = Callable[[Venue], Gateway]
 
 def rules(settings: NexusSettings) -> ExecutionRules:
     windows = [settings.venues.of(venue).receive_window_seconds for venue in Venue]
+    chosen = settings.executor
     return ExecutionRules(
-        proposal_seconds=settings.executor.proposal_minutes * 60, receive_window_seconds=max(windows)
+        proposal_seconds=chosen.proposal_minutes * 60,
+        progressive_targets=chosen.progressive_targets,
+        reconcile_seconds=chosen.reconcile_seconds,
+        receive_window_seconds=max(windows),
     )
 
 

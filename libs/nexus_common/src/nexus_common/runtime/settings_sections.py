@@ -198,6 +198,12 @@ class ShieldSettings(Section):
 
 class ExecutorSettings(Section):
     proposal_minutes: int = Field(5, ge=1, description="how long a COPILOT proposal waits for an answer")
+    progressive_targets: bool = Field(
+        False, description="on the way to its target a trade's target moves further out"
+    )
+    reconcile_seconds: int = Field(
+        300, ge=10, description="how often accounts are compared with their venues (market time)"
+    )
     credentials_file: Path | None = Field(
         None, description="TOML file with keys of live accounts, readable by its owner alone"
     )

@@ -1,16 +1,22 @@
 """`ledger`: every fact that money follows from, a row each. Key: the event; owner: the account.
 
-`kind` says which: `opened` and `balance` (the wallet as the venue stated it, `change`, `reason`), `fill`
-(`symbol`, `side`, `quantity`, `price`, `fee`, `trade`, `leg`), `funding` (`amount`, positive was paid), `liquidation`
-(`quantity`, `price`). A row of `trade` (key: `trade/` and its id) says which strategy a trade belongs to. What profit
-a fill realised follows from the fills before it: whoever reads the rows in order adds it up.
+`kind` says which: `opened` and `balance` (the wallet as the venue stated it, `change`, `reason`), `fill` (`symbol`, `side`,
+`quantity`, `price`, `fee`, `trade`, `leg`; without a trade it was made by hand, past us), `funding` (`amount`, positive
+was paid), `liquidation` (`quantity`, `price`). A row of `trade` (key: `trade/` and its id) says which strategy a trade
+belongs to. What profit a fill realised follows from the fills before it: whoever reads the rows in order adds it up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nexus_common.contracts.account import AccountOpened, BalanceChanged, FundingPaid, PositionLiquidated
+from nexus_common.contracts.account import (
+    AccountOpened,
+    BalanceChanged,
+    FundingPaid,
+    HandTraded,
+    PositionLiquidated,
+)
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.order import OrderFilled
@@ -66,6 +72,17 @@ def _facts(event: Event) -> dict[str, object] | None:
                 "liquidity": str(event.liquidity),
                 "trade": event.trade_id,
                 "leg": str(event.leg),
+                "fill": event.fill_id,
+            }
+        case HandTraded():
+            return {
+                "kind": "fill",
+                "symbol": event.symbol,
+                "side": str(event.side),
+                "quantity": event.quantity,
+                "price": event.price,
+                "fee": event.fee,
+                "trade": None,
                 "fill": event.fill_id,
             }
         case FundingPaid():
