@@ -1,9 +1,10 @@
 """`ledger`: every fact that money follows from, a row each. Key: the event; owner: the account.
 
-`kind` says which: `opened` and `balance` (the wallet as the venue stated it, `change`, `reason`), `fill` (`symbol`, `side`,
-`quantity`, `price`, `fee`, `trade`, `leg`; without a trade it was made by hand, past us), `funding` (`amount`, positive
-was paid), `liquidation` (`quantity`, `price`). A row of `trade` (key: `trade/` and its id) says which strategy a trade
-belongs to. What profit a fill realised follows from the fills before it: whoever reads the rows in order adds it up.
+`kind` says which: `opened` and `balance` (the wallet as the venue stated it, `change`, `reason`), `fill` (`symbol`,
+`side`, `quantity`, `price`, `fee`, `trade`, `leg`; without a trade it was made by hand, past us), `funding`
+(`amount`, positive was paid), `liquidation` (`quantity`, `price`). A row of `trade` (key: `trade/` and its id) says
+which strategy a trade belongs to. What profit a fill realised follows from the fills before it: whoever reads the
+rows in order adds it up.
 """
 
 from __future__ import annotations
