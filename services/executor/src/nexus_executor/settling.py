@@ -2,7 +2,8 @@
 
 Found is found: an order that arrived is adopted at once. Not found proves an absence only where the venue's
 answer is conclusive, or when the request can no longer arrive (its receive window and a margin have passed)
-and the venue has been asked often enough over long enough.
+and the venue has been asked often enough over long enough. A way out is not left waiting where the same order
+can be sent again without becoming two.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from nexus_common.contracts.order import Leg
 from nexus_common.contracts.values import AccountId
 from nexus_common.runtime.ports import Desk
 from nexus_executor.connections import Connections
@@ -139,8 +141,15 @@ class Settling:
     async def _ask(
         self, started: Started, broker: Broker, state: OrderState, at: datetime | None, desk: Desk
     ) -> None:
-        """Where only what is found is certain: never sent again."""
+        """Where only what is found is certain: never sent again, but for ways out under an id that lasts."""
         reply: LookupReply = await broker.lookup(request_of(state))
+        if (
+            isinstance(reply, Absent)
+            and at is not None
+            and broker.traits.ids_are_for_ever
+            and _leads_out(state)
+        ):
+            reply = await self._send_again(started, broker, request_of(state))
         if isinstance(reply, Accepted | Refused):
             await self._outcomes.of_submit(started, reply, desk)
             return
@@ -150,6 +159,15 @@ class Settling:
             await self._outcomes.of_submit(started, Unknown(reason), desk)
         if isinstance(reply, Absent) and at is not None and self._is_proven(started, at):
             await self._outcomes.absent(started, reply.evidence, desk)
+
+    @staticmethod
+    async def _send_again(started: Started, broker: Broker, request: OrderRequest) -> LookupReply:
+        """The same order once more; what is refused now may have been taken before, so that is asked again."""
+        sent = await broker.submit(request, started.at)
+        if not isinstance(sent, Refused):
+            return sent
+        found = await broker.lookup(request)
+        return Unknown(f"sent again: {sent.code} {sent.reason}") if isinstance(found, Absent) else found
 
     def _is_proven(self, started: Started, at: datetime) -> bool:
         """Count this absence; true when it was the last one needed."""
@@ -199,6 +217,10 @@ class Settling:
             await self._outcomes.gone(started, found, desk)
         elif not broker.conclusive_lookup:
             self._doubtful[self._view.holder(started.order).account] = None
+
+
+def _leads_out(state: OrderState) -> bool:
+    return state.intent is not None and state.intent.leg is not Leg.ENTRY
 
 
 def request_of(state: OrderState) -> OrderRequest:

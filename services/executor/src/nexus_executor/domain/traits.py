@@ -32,6 +32,8 @@ class VenueTraits:
     exits share the position among them, so targets cannot rest beside a stop for all of it and are taken by
     the executor. `whole_quantity`: a stop needs whole units (shares). `reduces_only`: an exit can be marked
     to open nothing; without that a second one could, so one that nobody knows of is waited for.
+    `ids_are_for_ever`: an order sent again under its client order id is refused as taken, however long ago
+    that was, so a way out without an answer can be sent again.
     """
 
     amend_stop: bool = True
@@ -42,6 +44,7 @@ class VenueTraits:
     reserves_quantity: bool = False
     whole_quantity: bool = False
     reduces_only: bool = True
+    ids_are_for_ever: bool = False
 
 
 TRAITS: Final[Mapping[Venue, VenueTraits]] = MappingProxyType(
@@ -53,12 +56,14 @@ TRAITS: Final[Mapping[Venue, VenueTraits]] = MappingProxyType(
         Venue.BYBIT: VenueTraits(trails_position=True),
         # Open sell orders hold shares: "insufficient qty available" for a second one. A stop is amended by
         # replacing it, and covers a quantity. There is no reduce-only: what is sold beyond is sold short.
+        # A client_order_id that was used before gets 422, 40010001.
         Venue.ALPACA: VenueTraits(
             close_position_stop=False,
             trailing=Trailing.NONE,
             reserves_quantity=True,
             whole_quantity=True,
             reduces_only=False,
+            ids_are_for_ever=True,
         ),
     }
 )
