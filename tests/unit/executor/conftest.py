@@ -126,7 +126,7 @@ class MortalBroker:
             if name == "updates" and self.stream.is_silent:
                 return []
             refused = self._refuse(args[0]) if name == "submit" else None
-            answer = refused if refused is not None else await call(*args)
+            answer: Any = refused if refused is not None else await call(*args)
             if name in ("updates", "open_orders"):
                 answer = [self.stream.seen_as(each) for each in answer]
             self._kills.point()

@@ -234,6 +234,40 @@ async def test_a_fill_that_comes_to_light_after_its_position_was_adopted_is_not_
     assert await world.all_of(PositionDrifted) == []
 
 
+async def test_a_fill_from_before_this_executor_listened_is_compared_first(make_world: Make) -> None:
+    """Sold after a restart, out of a position that was bought while nobody listened: no short position."""
+    world = await started(make_world, conclusive=False)
+    put(world, "0.1", "59800")
+    by_hand(world, Side.SELL, "0.04")
+    world.kills.at = world.kills.passed + 1
+    await world.flat("60000")
+    assert world.deaths == 1
+    adopted = await world.only(TradeEntered)
+    assert (adopted.direction, adopted.quantity) == (Direction.LONG, Decimal("0.06"))
+    assert the_stop(world).side is Side.SELL
+
+
+async def test_fills_from_before_an_account_was_ours_are_no_business_of_ours(make_world: Make) -> None:
+    world = await started(make_world)
+    account = world.exchange.account(PAPER)
+    early = Update(
+        len(account.updates) + 1,
+        NOON,
+        "fill",
+        "ancient",
+        BTC,
+        Side.SELL,
+        "t0",
+        Decimal(1),
+        Decimal(60_000),
+        Decimal(1),
+    )
+    account.updates.append(early)
+    await world.flat("60000")
+    assert await world.all_of(HandTraded) == []
+    assert await world.all_of(TradeAdmitted) == []
+
+
 async def test_a_position_beside_ours_is_adopted_for_what_is_beyond(
     make_world: Make, verdict: Tell, to_risk: Tell
 ) -> None:

@@ -23,6 +23,7 @@ from nexus_common.contracts.order import (
     OrderEvent,
     OrderFilled,
     OrderKind,
+    OrderTriggered,
     SubmitAccepted,
     SubmitRefused,
     SubmitStarted,
@@ -155,6 +156,7 @@ class Bench:
             ),
             "not moved": AmendRefused(client_order_id=order, revision=1, code="-1008", reason="busy"),
             "moved beyond": AmendRefused(client_order_id=order, revision=1, code="-2021", reason="at once"),
+            "triggered": OrderTriggered(client_order_id=order, price=Decimal(trigger)),
             "filled": OrderFilled(
                 client_order_id=order,
                 trade_id=intent.trade_id,
@@ -400,6 +402,20 @@ def test_what_outlives_its_position_is_canceled(verdict: Verdict) -> None:
     assert [type(action) for action in bench.wants()] == [Cancel, Cancel, Cancel]
 
 
+def test_what_fills_after_its_stop_was_reached_leaves_too(verdict: Verdict) -> None:
+    part = entered("0.02", complete=False)
+    bench = Bench(traded(admitted(verdict())), close_position_stop=False)
+    entry = bench.place(bench.wants()[0])
+    bench.trade = traded(admitted(verdict()), part)
+    bench.place(bench.wants()[0])
+    bench.happen(bench.orders[1].order, "triggered")
+    assert bench.wants() == (Cancel(entry.order, "no more of this entry"),)
+    bench.happen(entry.order, "canceling")
+    assert bench.wants() == ()
+    bench.trade = traded(admitted(verdict()), part, entered("0.01", complete=False))
+    assert bench.wants() == (Leave("the stop was reached; it covers 0.02 of 0.030"),)
+
+
 # -- what venues can do -------------------------------------------------------------------------------
 
 
@@ -408,9 +424,9 @@ def moved_stop(verdict: EntryApproved, *more: Any) -> TradeState:
 
 
 def test_the_table_of_venues_is_what_these_tests_try() -> None:
-    assert TRAITS[Venue.BINANCE] == VenueTraits(**BINANCE)
-    assert TRAITS[Venue.BYBIT] == VenueTraits(**BYBIT)
-    assert TRAITS[Venue.ALPACA] == VenueTraits(**ALPACA, whole_quantity=True)
+    tried = {Venue.BINANCE: BINANCE, Venue.BYBIT: BYBIT, Venue.ALPACA: ALPACA}
+    for venue, traits in tried.items():
+        assert replace(TRAITS[venue], **traits) == TRAITS[venue]
 
 
 def test_binance_gets_its_stop_moved_by_the_other_kind_which_stands_before_the_old_one_goes(

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as given_
+from hypothesis import strategies as st
 
 from nexus_common.contracts.account import PositionDrifted
 from nexus_common.contracts.order import OrderCanceled, OrderKind
 from nexus_common.contracts.trade import TradeClosed, TradeDeclined, TradeEntered
-from nexus_common.contracts.values import ClientOrderId, Side, Symbol
+from nexus_common.contracts.values import ClientOrderId, Side, Symbol, Venue
+from nexus_executor.domain.traits import TRAITS
 from nexus_executor.reconcile import Comparison, compare_positions, vanished_orders
 from nexus_executor.venues.broker import VenueOrder, VenueOrderStatus, VenuePosition
+from nexus_market.exchange import Ticket
 
 BTC, ETH = Symbol("BTCUSDT"), Symbol("ETHUSDT")
 
@@ -182,3 +189,52 @@ async def test_a_restarted_executor_asks_what_happened_before_it_believes_its_bo
     world.kills.at = world.kills.passed + 1
     await world.flat("60000")
     assert (world.deaths, world.stream.asked) == (1, asked + 1)
+
+
+DISTURBANCES = ("vanish a stop", "vanish a target", "hide more", "hide less", "sell by hand", "buy by hand")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given_(st.lists(st.sampled_from(DISTURBANCES), max_size=4), st.sampled_from(Venue))
+def test_a_second_comparison_records_nothing_whatever_happened(
+    make_world: Make, verdict: Tell, to_risk: Tell, disturbances: list[str], venue: Venue
+) -> None:
+    async def play() -> None:
+        traits = replace(TRAITS[venue], whole_quantity=False)
+        world = await a_long(make_world, verdict, to_risk, traits=traits)
+        await world.flat("60000")
+        for number, what in enumerate(disturbances):
+            disturb(world, what, number)
+        await world.flat("60000", minutes=2)
+        await world.reconcile()
+        before = len(await world.events())
+        await world.reconcile()
+        await world.flat("60000")
+        await world.reconcile()
+        assert len(await world.events()) == before
+        assert is_covered(world)
+
+    asyncio.run(play())
+
+
+def disturb(world: Any, what: str, number: int) -> None:
+    kinds = {"vanish a stop": OrderKind.STOP, "vanish a target": OrderKind.TAKE_PROFIT}
+    if what in kinds:
+        for order in world.resting():
+            if order.kind is kinds[what]:
+                world.exchange.vanish(PAPER, order.ticket.client_order_id)
+                return
+    elif what.startswith("hide") and BTC in world.exchange.account(PAPER).positions:
+        hide(world, BTC, "0.01" if what == "hide more" else "-0.01")
+    elif what.endswith("by hand"):
+        side = Side.SELL if what.startswith("sell") else Side.BUY
+        ticket = Ticket(f"hand-{number}", BTC, side, OrderKind.MARKET, Decimal("0.02"))
+        world.exchange.submit(PAPER, 1, ticket)
+
+
+def is_covered(world: Any) -> bool:
+    """Whether a stop stands for all that is held."""
+    held = abs(world.held())
+    stops = [order for order in world.resting() if order.kind is OrderKind.STOP]
+    whole = any(order.ticket.close_position for order in stops)
+    return held == 0 or whole or sum((o.remaining for o in stops), Decimal(0)) >= held

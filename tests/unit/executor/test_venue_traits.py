@@ -19,6 +19,7 @@ from nexus_common.contracts.trade import ExitReason, ProtectionSet, TargetReache
 from nexus_common.contracts.values import Direction, UserId, Venue
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.traits import TRAITS
+from nexus_executor.venues.broker import Refused
 from nexus_market.exchange import duplicate_orders
 
 Make = Callable[..., Any]
@@ -248,3 +249,15 @@ PARTS = ("part of the entry filled",)
 def same_stop(move: Decimal) -> bool:
     """A change of the targets or of the trail leaves the stop where it is."""
     return move == 0
+
+
+async def test_a_target_that_alpaca_refuses_is_tried_again_and_covered_meanwhile(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await a_long(make_world, verdict, to_risk, Venue.ALPACA)
+    world.refuse = lambda order: Refused("40310000", "halted") if order.kind is OrderKind.MARKET else None
+    await world.minute(("60000", "61250", "60000", "61210"))
+    assert (world.held(), stops(world)[0].ticket.quantity) == (Decimal("0.1"), Decimal("0.1"))
+    world.refuse = lambda order: None
+    await world.flat("61210")
+    assert (world.held(), stops(world)[0].ticket.quantity) == (Decimal("0.05"), Decimal("0.05"))

@@ -6,7 +6,7 @@ like any other, and its owner is told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -46,13 +46,23 @@ class HandFill(NamedTuple):
 class Adoption:
     """Applies trades by hand to ours, and takes over positions that nobody of us made."""
 
-    def __init__(self, view: View, connections: Connections, rules: ExecutionRules) -> None:
+    def __init__(
+        self,
+        view: View,
+        connections: Connections,
+        rules: ExecutionRules,
+        knows_positions: Callable[[AccountId], bool],
+    ) -> None:
+        """`knows_positions` says whether an account's fills since it began are all known by now."""
+        self._knows_positions = knows_positions
         self._view = view
         self._connections = connections
         self._rules = rules
 
     async def hand_fill(self, account: AccountId, fill: HandFill, cause: UUID, desk: Desk) -> bool:
         """Record a fill of an order that is not ours, once, with all that follows; False: it was known."""
+        if fill.at < self._view.opened[account]:
+            return False  # From before we were there; what is left of it is found as a position.
         command = RecordHandTrade(
             account, fill.symbol, fill.side, fill.quantity, fill.price, fill.fee, fill.fill_id, fill.at
         )
@@ -79,7 +89,8 @@ class Adoption:
         fee = share(fill.fee, division.rest, fill.quantity)
         if division.grows is not None:
             await self._grow(held[division.grows], division.rest, fee, fill, cause, desk)
-        else:
+        elif self._knows_positions(account):
+            # Else it may as well have closed what was opened while nobody listened: the comparison tells.
             direction = Direction.LONG if fill.side is Side.BUY else Direction.SHORT
             rest = fill._replace(quantity=division.rest, fee=fee)
             await self._adopt(account, direction, rest, Found.FILL, cause, desk)

@@ -41,6 +41,10 @@ class Connections:
         """What an account's venue can do, whether it answers or not."""
         return (self._open.get(account) or self._made(account)).traits
 
+    def is_conclusive(self, account: AccountId) -> bool:
+        """Whether its venue keeps every message and answers for certain."""
+        return (self._open.get(account) or self._made(account)).conclusive_lookup
+
     def reconnects(self, account: AccountId) -> int:
         """How often the account's broker lost its connection and made a new one, as far as it counts that."""
         broker = self._open.get(account)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
 from nexus_common.contracts import ids
 from nexus_common.contracts.account import OpenAccount
@@ -13,38 +12,15 @@ from nexus_common.contracts.decider import InvariantBroken
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.session import AccountSpec
-from nexus_common.contracts.trade import (
-    AbandonEntry,
-    ExitReason,
-    OrderExit,
-    ReportUnprotected,
-    WriteOffRest,
-)
 from nexus_common.contracts.values import AccountId, Service
 from nexus_common.runtime.ports import Desk, Turn
 from nexus_executor.adoption import Adoption
 from nexus_executor.connections import Connections
-from nexus_executor.domain import last_hop
+from nexus_executor.desired import Desired
 from nexus_executor.domain.account import ACCOUNT
-from nexus_executor.domain.holding import Holding
-from nexus_executor.domain.order import ORDER, OrderStatus
-from nexus_executor.domain.protection import wanted
 from nexus_executor.domain.rules import ExecutionRules
-from nexus_executor.domain.situation import (
-    Abandon,
-    Action,
-    Amend,
-    Cancel,
-    Fail,
-    Leave,
-    Placed,
-    Situation,
-    Submit,
-    WriteOff,
-)
-from nexus_executor.domain.trade import TRADE, TradeState
 from nexus_executor.domain.view import View
-from nexus_executor.fence import Change, Fence
+from nexus_executor.fence import Fence
 from nexus_executor.reconcile import Reconciler
 from nexus_executor.requests import Requests
 from nexus_executor.timers import Timers
@@ -96,13 +72,14 @@ class ExecutorReactor:
         self._view = View()
         self._connections = Connections(self._view, brokers)
         self._fence = Fence(self._view, self._connections, owns, self._rules, note)
-        self._adoption = Adoption(self._view, self._connections, self._rules)
+        self._adoption = Adoption(self._view, self._connections, self._rules, self._knows_positions)
         self._updates = Updates(self._view, self._connections, self._adoption, self._rules)
         self._reconciler = Reconciler(
             self._view, self._connections, self._updates, self._adoption, self._rules
         )
         self._requests = Requests(self._view, owns, self._rules, self._connections.traits)
         self._timers = Timers(self._view, owns, self._rules, self._connections.traits)
+        self._desired = Desired(self._view, self._connections, self._fence, self._adoption, self._rules)
         # Accounts whose venue did not answer last time: compared as a whole when it does again.
         self._lost: set[AccountId] = set()
         self._has_started = False
@@ -127,7 +104,7 @@ class ExecutorReactor:
             await self._requests.take(batch, turn.at, desk)
         await self._timers.ring(turn.at, desk)
         for _ in range(PASSES_MAX):
-            touched = await self._act(answering, turn.at, desk)
+            touched = await self._desired.act(answering, turn.at, desk)
             if not touched:
                 return
             await self._pull(touched, desk)
@@ -153,6 +130,9 @@ class ExecutorReactor:
         """Compare every account with its venue, on demand."""
         for account in await self._pull(self._own_accounts(), desk):
             await self._reconciler.reconcile(account, at, desk)
+
+    def _knows_positions(self, account: AccountId) -> bool:
+        return self._connections.is_conclusive(account) or not self._reconciler.is_new(account)
 
     # -- accounts -----------------------------------------------------------------------------------
 
@@ -199,108 +179,3 @@ class ExecutorReactor:
         except VenueDown:
             return False
         return True
-
-    # -- the desired state --------------------------------------------------------------------------
-
-    async def _act(self, accounts: Sequence[AccountId], at: datetime, desk: Desk) -> list[AccountId]:
-        """One pass over the trades that something happened to; returns the accounts that were changed."""
-        changes: list[Change] = []
-        touched: dict[AccountId, None] = {}
-        answering = dict.fromkeys(accounts)
-        for trade in list(self._view.restless):
-            holding = self._view.holdings.get(trade)
-            if holding is None or holding.account not in answering:
-                continue
-            for wish in await self._wanted(holding, at, desk):
-                action = self._within_caps(wish, holding.account, at)
-                touched[holding.account] = None
-                if isinstance(action, Submit | Amend | Cancel):
-                    changes.append(action)
-                else:
-                    await self._decide(holding, action, at, desk)
-        if changes:
-            await self._fence.send(sorted(changes, key=_urgency), at, desk)
-        return sorted(touched)
-
-    def _within_caps(self, action: Action, account: AccountId, at: datetime) -> Action:
-        """An order that may open something, and was not counted when its trade was admitted, counts here."""
-        if not isinstance(action, Submit) or action.intent.reduce_only or action.intent.close_position:
-            return action
-        state = self._view.last_hops.get(account, last_hop.LastHop())
-        if last_hop.is_awaited(state, action.intent.client_order_id):
-            return action
-        crowd = last_hop.too_many(state, self._rules, at)
-        return action if crowd is None else Abandon(crowd)
-
-    async def _wanted(self, holding: Holding, at: datetime, desk: Desk) -> Sequence[Action]:
-        trade: TradeState = await desk.state(TRADE, holding.trade)
-        if trade.is_held and (holding.account, holding.symbol) in self._view.gone:
-            return ()  # The venue holds nothing there, and nobody knows since when: nothing is sent.
-        instrument = self._view.instrument(holding.venue, holding.symbol)
-        if instrument is None:
-            raise LookupError(f"{holding.symbol} is traded at {holding.venue}, which does not list it")
-        orders = [
-            Placed(note.order, note.leg, note.started_at, await desk.state(ORDER, note.order))
-            for note in holding.orders.values()
-        ]
-        traits = self._connections.traits(holding.account)
-        situation = Situation(
-            trade,
-            orders,
-            instrument,
-            traits,
-            self._rules,
-            at,
-            entry_until=holding.valid_until,
-            bare_since=holding.bare_since,
-        )
-        actions = wanted(situation)
-        if not actions and _is_at_rest(trade, orders):
-            self._view.restless.pop(holding.trade, None)
-        return actions
-
-    async def _decide(
-        self, holding: Holding, action: Abandon | Fail | Leave | WriteOff, at: datetime, desk: Desk
-    ) -> None:
-        command: AbandonEntry | ReportUnprotected | OrderExit | WriteOffRest
-        match action:
-            case Abandon(reason):
-                command, purpose = AbandonEntry(reason, at), "abandon"
-            case Fail(detail):
-                command, purpose = ReportUnprotected(detail, at), "unprotected"
-            case Leave(detail):
-                command, purpose = OrderExit(ExitReason.STOP, detail, at), "beyond the stop"
-            case WriteOff(quantity):
-                command, purpose = WriteOffRest(at), "write-off"
-                text = f"{quantity:f} {holding.symbol} is too small for any order: written off"
-                cause = ids.derived(UUID(holding.trade), "written off")
-                await self._adoption.note(holding.account, text, at, cause, desk)
-        await desk.handle(
-            TRADE,
-            holding.trade,
-            command,
-            cause=ids.derived(UUID(holding.trade), purpose),
-            correlation=holding.correlation,
-            account=holding.account,
-        )
-
-
-def _urgency(change: Change) -> int:
-    """Ways out first, then stops, then what is left over, then targets; new exposure last."""
-    match change:
-        case Submit(intent, _):
-            return _LEGS[intent.leg.value]
-        case Amend():
-            return 1
-        case Cancel():
-            return 2
-
-
-_LEGS = {"exit": 0, "stop": 1, "first_target": 3, "second_target": 3, "trail": 3, "entry": 4}
-
-
-def _is_at_rest(trade: TradeState, orders: Sequence[Placed]) -> bool:
-    """Whether only a new event can make this trade need something; else it is looked at again next turn."""
-    if trade.exit is not None and trade.is_held:
-        return False
-    return not any(o.state.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN) for o in orders)

@@ -143,7 +143,8 @@ class Reconciler:
         known = self._agreed.get(account)
         if known is not None:
             return known - _MARGIN
-        return min([holding.since for holding in self._of(account)], default=at) - _MARGIN
+        seen = self._view.last_seen.get(account, at)
+        return min([holding.since for holding in self._of(account)], default=seen) - _MARGIN
 
     # -- comparing ----------------------------------------------------------------------------------
 

@@ -96,7 +96,8 @@ def _may_enter_again(now: Situation) -> bool:
 
 def _is_leaving(now: Situation) -> bool:
     trade = now.trade
-    return trade.exit is not None or (trade.quantity > 0 and trade.remaining == 0)
+    is_stopped = any(placed.state.triggered for placed in now.of(Leg.STOP))
+    return trade.exit is not None or is_stopped or (trade.quantity > 0 and trade.remaining == 0)
 
 
 # -- what is held -------------------------------------------------------------------------------------

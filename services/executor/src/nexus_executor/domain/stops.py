@@ -111,6 +111,8 @@ def _new(now: Situation, price: Decimal, quantity: Decimal, *, whole: bool) -> S
 
 def _at_its_place(now: Situation, placed: Placed, to: Move) -> Iterator[Action]:
     state = placed.state
+    if state.triggered:
+        yield from _reached(placed, to)
     if not placed.is_confirmed or state.triggered or state.amending is not None:
         return
     covers = to.quantity is not None and is_covered_by(to.quantity, placed)
@@ -126,6 +128,13 @@ def _at_its_place(now: Situation, placed: Placed, to: Move) -> Iterator[Action]:
             yield Leave(f"the market is beyond {to.trigger_price}: {state.move_refusal}")
             return
     yield from _replace(now, placed, to, covers=covers)
+
+
+def _reached(placed: Placed, to: Move) -> Iterator[Action]:
+    """A stop that is being filled; what came to the position since it was placed leaves with it."""
+    whole = placed.state.intent is not None and placed.state.intent.close_position
+    if not whole and to.quantity is not None and placed.unfilled < to.quantity:
+        yield Leave(f"the stop was reached; it covers {placed.unfilled} of {to.quantity}")
 
 
 def _replace(now: Situation, placed: Placed, to: Move, *, covers: bool) -> Iterator[Action]:

@@ -19,7 +19,7 @@ from nexus_common.contracts.values import AccountId, Symbol, TradeId, UserId, Ve
 from nexus_executor.domain.bars import Bars
 from nexus_executor.domain.holding import Account, Session
 
-Observer = Callable[[Any, Envelope[Event]], None]
+Observer = Callable[[Any, Envelope[Event]], object]
 
 
 class Surroundings:
@@ -28,7 +28,7 @@ class Surroundings:
     def __init__(self) -> None:
         self.sessions: dict[UserId, Session] = {}
         self.accounts: dict[AccountId, Account] = {}
-        self.opened: dict[AccountId, None] = {}
+        self.opened: dict[AccountId, datetime] = {}
         self.instruments: dict[tuple[Venue, Symbol], Instrument] = {}
         self.bars = Bars()
         self.verdicts: dict[TradeId, EntryApproved] = {}
@@ -62,7 +62,7 @@ class Surroundings:
             ModeChanged: lambda event, _: self._change_session(event.user, mode=event.mode),
             ProfileChanged: lambda event, _: self._change_session(event.user, profile=event.profile),
             InstrumentsListed: self._on_listing,
-            AccountOpened: lambda event, _: self.opened.setdefault(event.account),
+            AccountOpened: lambda event, heard: self.opened.setdefault(event.account, heard.occurred_at),
             PositionLiquidated: self._on_liquidation,
         }
 

@@ -6,8 +6,7 @@ trades in hand with their orders and the requests that have no outcome yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from nexus_common.contracts.account import PositionDrifted
@@ -44,14 +43,13 @@ from nexus_common.contracts.trade import (
     TradeReduced,
 )
 from nexus_common.contracts.values import (
-    AccountId,
     ClientOrderId,
-    Symbol,
     TradeId,
 )
 from nexus_executor.domain import last_hop
+from nexus_executor.domain.hand import Hand
 from nexus_executor.domain.holding import Holding, OrderNote, Request, Started
-from nexus_executor.domain.surroundings import Observer, Surroundings
+from nexus_executor.domain.surroundings import Observer
 
 _Counted = TradeAdmitted | TradeEntered | TradeReduced | TradeClosed | TradeAbandoned | OrderIntentRecorded
 
@@ -59,25 +57,11 @@ _Counted = TradeAdmitted | TradeEntered | TradeReduced | TradeClosed | TradeAban
 _FOUND = {each.value: each for each in Found}
 
 
-class View(Surroundings):
-    """Fed by `observe`, oldest event first. Dictionaries keep the order of arrival.
-
-    `restless` are the trades that something happened to since they were last found to be as they should;
-    `unsettled` the requests without an outcome, in the order they were written down.
-    """
+class View(Hand):
+    """Fed by `observe`, oldest event first."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.proposals: dict[TradeId, None] = {}
-        self.holdings: dict[TradeId, Holding] = {}
-        self.restless: dict[TradeId, None] = {}
-        self.unsettled: dict[tuple[Request, ClientOrderId], Started] = {}
-        self.last_hops: dict[AccountId, last_hop.LastHop] = {}
-        # Orders that should trade at once, and have not done so completely.
-        self._at_market: dict[ClientOrderId, datetime] = {}
-        # Fills by their number at the venue: a position's own stop bears no name of ours when it is told again.
-        self.fills: dict[tuple[AccountId, Symbol, str], ClientOrderId] = {}
-        self._trade_of: dict[ClientOrderId, TradeId] = {}
         self._observers: Mapping[type[Event], Observer] = {
             **self.of_others(),
             PositionDrifted: self._on_drift,
@@ -86,54 +70,11 @@ class View(Surroundings):
         }
 
     def observe(self, envelope: Envelope[Event]) -> None:
+        if envelope.account is not None:
+            self.last_seen[envelope.account] = envelope.occurred_at
         observer = self._observers.get(type(envelope.event))
         if observer is not None:
             observer(envelope.event, envelope)
-
-    # -- questions ----------------------------------------------------------------------------------
-
-    def held_by(self, account: AccountId, symbol: Symbol | None = None) -> Iterator[Holding]:
-        """Trades of an account that are wanted or held, in the order they began."""
-        for holding in list(self.holdings.values()):
-            if holding.account != account or holding.is_over or holding.proposed is not None:
-                continue
-            if symbol is None or holding.symbol == symbol:
-                yield holding
-
-    def trade_of(self, order: ClientOrderId) -> Holding | None:
-        trade = self._trade_of.get(order)
-        return None if trade is None else self.holdings.get(trade)
-
-    def holder(self, order: ClientOrderId) -> Holding:
-        """The trade in hand that an order belongs to; raises LookupError."""
-        holding = self.trade_of(order)
-        if holding is None:
-            raise LookupError(f"order {order} belongs to no trade in hand; its intent was never observed")
-        return holding
-
-    def is_blocked(self, account: AccountId, symbol: Symbol) -> bool:
-        """Whether nobody knows if an order of this account on this instrument reached the venue."""
-        waiting = (self.trade_of(order) for request, order in self.unsettled if request is Request.SUBMIT)
-        return any(holding and (holding.account, holding.symbol) == (account, symbol) for holding in waiting)
-
-    def is_moving(self, account: AccountId, symbol: Symbol) -> bool:
-        """Whether an order of ours may be changing what is held right now."""
-        at_market = [self.trade_of(order) for order in self._at_market]
-        moving = any(each and (each.account, each.symbol) == (account, symbol) for each in at_market)
-        return moving or self.is_blocked(account, symbol)
-
-    def adopted_on(self, account: AccountId, symbol: Symbol) -> bool:
-        """Whether a position by hand is held there."""
-        return any(holding.found is not None for holding in self.held_by(account, symbol))
-
-    def overdue(self, before: datetime) -> dict[AccountId, datetime]:
-        """Accounts with market orders sent before then that are not filled, and when the first of them was."""
-        found: dict[AccountId, datetime] = {}
-        for order, sent_at in self._at_market.items():
-            holding = self.trade_of(order)
-            if holding is not None and sent_at < before:
-                found[holding.account] = min(sent_at, found.get(holding.account, sent_at))
-        return found
 
     # -- trades -------------------------------------------------------------------------------------
 
@@ -226,8 +167,8 @@ class View(Surroundings):
         self.restless.pop(trade, None)
         holding = self.holdings.pop(trade, None)
         for order in holding.orders if holding else ():
-            self._trade_of.pop(order, None)
-            self._at_market.pop(order, None)
+            self.trades.pop(order, None)
+            self.at_market.pop(order, None)
 
     def _count(self, event: _Counted, envelope: Envelope[Event]) -> None:
         account = envelope.account
@@ -258,10 +199,10 @@ class View(Surroundings):
         if holding is not None:
             at, order = envelope.occurred_at, event.client_order_id
             holding.orders[order] = OrderNote(order, event.leg, at, at)
-            self._trade_of[order] = event.trade_id
+            self.trades[order] = event.trade_id
             self._count(event, envelope)
             if event.kind is OrderKind.MARKET:
-                self._at_market[order] = at
+                self.at_market[order] = at
 
     def _on_started(
         self, event: SubmitStarted | CancelStarted | AmendStarted, envelope: Envelope[Event]
@@ -312,7 +253,7 @@ class View(Surroundings):
 
     def _end(self, holding: Holding, note: OrderNote, envelope: Envelope[Event]) -> None:
         note.has_ended = True
-        self._at_market.pop(note.order, None)
+        self.at_market.pop(note.order, None)
         self.unsettled.pop((Request.CANCEL, note.order), None)
         if note.order in holding.stops:
             holding.stops.discard(note.order)

@@ -1,0 +1,166 @@
+"""Keeping every trade as it should be: what it needs compared with what stands at its venue, pass by pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from nexus_common.contracts import ids
+from nexus_common.contracts.trade import (
+    AbandonEntry,
+    ExitReason,
+    OrderExit,
+    ReportUnprotected,
+    WriteOffRest,
+)
+from nexus_common.contracts.values import AccountId
+from nexus_common.runtime.ports import Desk
+from nexus_executor.adoption import Adoption
+from nexus_executor.connections import Connections
+from nexus_executor.domain import last_hop
+from nexus_executor.domain.holding import Holding
+from nexus_executor.domain.order import ORDER, OrderStatus
+from nexus_executor.domain.protection import wanted
+from nexus_executor.domain.rules import ExecutionRules
+from nexus_executor.domain.situation import (
+    Abandon,
+    Action,
+    Amend,
+    Cancel,
+    Fail,
+    Leave,
+    Placed,
+    Situation,
+    Submit,
+    WriteOff,
+)
+from nexus_executor.domain.trade import TRADE, TradeState
+from nexus_executor.domain.view import View
+from nexus_executor.fence import Change, Fence
+
+_LATER: Final = timedelta(hours=1)
+_LEGS: Final = {"exit": 0, "stop": 1, "first_target": 3, "second_target": 3, "trail": 3, "entry": 4}
+
+
+class Desired:
+    """Looks at the trades that something happened to, sends what they need, and leaves those at rest alone."""
+
+    def __init__(
+        self,
+        view: View,
+        connections: Connections,
+        fence: Fence,
+        adoption: Adoption,
+        rules: ExecutionRules,
+    ) -> None:
+        self._view = view
+        self._connections = connections
+        self._fence = fence
+        self._adoption = adoption
+        self._rules = rules
+
+    async def act(self, accounts: Sequence[AccountId], at: datetime, desk: Desk) -> list[AccountId]:
+        """One pass over the trades that something happened to; returns the accounts that were changed."""
+        changes: list[Change] = []
+        touched: dict[AccountId, None] = {}
+        answering = dict.fromkeys(accounts)
+        for trade in list(self._view.restless):
+            holding = self._view.holdings.get(trade)
+            if holding is None or holding.account not in answering:
+                continue
+            for wish in await self._wanted(holding, at, desk):
+                action = self._within_caps(wish, holding.account, at)
+                touched[holding.account] = None
+                if isinstance(action, Submit | Amend | Cancel):
+                    changes.append(action)
+                else:
+                    await self._decide(holding, action, at, desk)
+        if changes:
+            await self._fence.send(sorted(changes, key=_urgency), at, desk)
+        return sorted(touched)
+
+    def _within_caps(self, action: Action, account: AccountId, at: datetime) -> Action:
+        """An order that may open something, and was not counted when its trade was admitted, counts here."""
+        if not isinstance(action, Submit) or action.intent.reduce_only or action.intent.close_position:
+            return action
+        state = self._view.last_hops.get(account, last_hop.LastHop())
+        if last_hop.is_awaited(state, action.intent.client_order_id):
+            return action
+        crowd = last_hop.too_many(state, self._rules, at)
+        return action if crowd is None else Abandon(crowd)
+
+    async def _wanted(self, holding: Holding, at: datetime, desk: Desk) -> Sequence[Action]:
+        trade: TradeState = await desk.state(TRADE, holding.trade)
+        if trade.is_held and (holding.account, holding.symbol) in self._view.gone:
+            return ()  # The venue holds nothing there, and nobody knows since when: nothing is sent.
+        instrument = self._view.instrument(holding.venue, holding.symbol)
+        if instrument is None:
+            raise LookupError(f"{holding.symbol} is traded at {holding.venue}, which does not list it")
+        orders = [
+            Placed(note.order, note.leg, note.started_at, await desk.state(ORDER, note.order))
+            for note in holding.orders.values()
+        ]
+        now = Situation(
+            trade,
+            orders,
+            instrument,
+            self._connections.traits(holding.account),
+            self._rules,
+            at,
+            entry_until=holding.valid_until,
+            bare_since=holding.bare_since,
+        )
+        actions = wanted(now)
+        if not actions and _is_at_rest(now):
+            self._view.restless.pop(holding.trade, None)
+        return actions
+
+    async def _decide(
+        self, holding: Holding, action: Abandon | Fail | Leave | WriteOff, at: datetime, desk: Desk
+    ) -> None:
+        trade: TradeState = await desk.state(TRADE, holding.trade)
+        command: AbandonEntry | ReportUnprotected | OrderExit | WriteOffRest
+        match action:
+            case Abandon(reason):
+                command, purpose = AbandonEntry(reason, at), "abandon"
+            case Fail(detail):
+                command, purpose = ReportUnprotected(detail, at), "unprotected"
+            case Leave(detail):
+                command, purpose = OrderExit(ExitReason.STOP, detail, at), "beyond the stop"
+            case WriteOff(quantity):
+                command, purpose = WriteOffRest(at), "write-off"
+                text = f"{quantity:f} {holding.symbol} is too small for any order: written off"
+                cause = ids.derived(UUID(holding.trade), "written off")
+                await self._adoption.note(holding.account, text, at, cause, desk)
+        await desk.handle(
+            TRADE,
+            holding.trade,
+            command,
+            # What had been given up can come to light after all, and be given up again.
+            cause=ids.derived(UUID(holding.trade), f"{purpose}/{trade.quantity:f}"),
+            correlation=holding.correlation,
+            account=holding.account,
+        )
+
+
+def _urgency(change: Change) -> int:
+    """Ways out first, then stops, then what is left over, then targets; new exposure last."""
+    match change:
+        case Submit(intent, _):
+            return _LEGS[intent.leg.value]
+        case Amend():
+            return 1
+        case Cancel():
+            return 2
+
+
+def _is_at_rest(now: Situation) -> bool:
+    """Whether only a new event can make this trade need something; else it is looked at again next turn."""
+    if now.trade.exit is not None and now.trade.is_held:
+        return False
+    if any(o.state.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN) for o in now.orders):
+        return False
+    return not wanted(replace(now, at=now.at + _LATER))
