@@ -234,10 +234,10 @@ PLANTS: Final[tuple[Plant, ...]] = (
         (_BROKERS,),
     ),
     Plant(
-        "Binance: orders are signed with the time of the question, not of their start",
+        "Binance: requests are signed with the clock on the wall",
         f"{_EXECUTOR}/venues/binance/rest.py",
         "        raw = await self.session.send(endpoint.name, sent, fields.millis(at))\n",
-        "        raw = await self.session.send(endpoint.name, sent, fields.millis(now))\n",
+        "        raw = await self.session.send(endpoint.name, sent, fields.millis(datetime.now(UTC)))\n",
         (_BROKERS,),
     ),
     Plant(

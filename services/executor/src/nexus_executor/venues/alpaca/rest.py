@@ -129,11 +129,12 @@ class Rest:
         headers = {name.lower(): value for name, value in answer.headers.items()}
         remaining = headers.get("x-ratelimit-remaining", "")
         limit = headers.get("x-ratelimit-limit", "")
-        if remaining.isdigit() and limit.isdigit():
-            self._budget.learned(int(limit) - int(remaining), now)
         pause = headers.get("retry-after", "")
         if answer.status in (403, 418, 429) and pause.isdigit():
+            # It says how long to wait; what it says is used is over by then.
             self._budget.ban(int(pause), now)
+        elif remaining.isdigit() and limit.isdigit():
+            self._budget.learned(int(limit) - int(remaining), now)
 
     async def close(self) -> None:
         self._client.hang_up()
