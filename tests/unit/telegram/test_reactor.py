@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nexus_common.contracts.account import AccountOpened
+from nexus_common.contracts.account import AccountNoted, AccountOpened, HandTraded, PositionLiquidated
 from nexus_common.contracts.envelope import open_command
 from nexus_common.contracts.feed import FeedLost
 from nexus_common.contracts.guard import BlackSwanDeclared, FallEvidence, FallMeasure
@@ -42,6 +42,7 @@ from nexus_common.contracts.values import (
     AccountId,
     Direction,
     Origin,
+    Side,
     Symbol,
     Timeframe,
     TradeId,
@@ -316,6 +317,34 @@ async def test_alarms_are_marked_as_such(installation: Build) -> None:
         "FEED LOST",
     ]
     assert "BTCUSDT" in alarms[0]
+
+
+async def test_an_owner_hears_what_others_did_to_his_account(installation: Build) -> None:
+    nexus = installation()
+    btc = Symbol("BTCUSDT")
+    traded = HandTraded(
+        account=PAPER,
+        symbol=btc,
+        side=Side.SELL,
+        quantity=Decimal("0.04"),
+        price=Decimal(60_000),
+        fee=Decimal(1),
+        fill_id="t1",
+    )
+    taken = PositionLiquidated(
+        account=PAPER, symbol=btc, quantity=Decimal(1), price=Decimal(59_000), reason="adl"
+    )
+    noted = AccountNoted(account=PAPER, text="key revoked")
+    stream = f"account-{PAPER}"
+    await nexus.step((stream, traded, PAPER), (stream, taken, PAPER), (stream, noted, PAPER))
+    told = await nexus.notices()
+    assert [text.splitlines()[0] for text in told] == [
+        "BY HAND  sell BTCUSDT",
+        "DELEVERAGED  BTCUSDT",
+        f"ACCOUNT  {PAPER}: key revoked",
+    ]
+    assert "60,000" in told[0]
+    assert "next day" in told[1]
 
 
 async def test_only_a_refused_order_by_hand_is_told(installation: Build) -> None:
