@@ -58,5 +58,5 @@ def test_whatever_is_repeated_and_shuffled_each_is_told_once_without_a_hole(
         for update in stream.take(handled):
             assert update.sequence == handled + 1
             handled = update.sequence
-            told.append(update.key)
+            told.append(str(update.key))
     assert sorted(told) == sorted({f"k{name}" for batch in batches for name, _ in batch})
