@@ -286,6 +286,19 @@ def test_a_run_compares_with_itself(nexus: Callable[..., Any], home: Home) -> No
     assert json.loads(out)["trades"] == [home.report["trades_closed"]] * 2
 
 
+def test_six_processes_trade_the_same_through_the_vendors_sdk(
+    nexus: Callable[..., Any], home: Home, tmp_path: Path
+) -> None:
+    native = tmp_path / "native"
+    demo = [*RUN, "demo", *MARKET, "--protocol", "native", "--json", "--home", str(native)]
+    done = subprocess.run(demo, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert json.loads(done.stdout)["duplicate_orders"] == 0
+    code, out, err = nexus("compare", home.path, native)
+    assert code == 0, err
+    assert "the same trades" in out
+
+
 def test_what_only_a_venue_can_say_needs_one_that_runs(
     nexus: Callable[..., Any], home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
