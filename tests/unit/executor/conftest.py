@@ -31,6 +31,7 @@ from nexus_common.contracts.values import (
     Venue,
 )
 from nexus_common.runtime.desk import WorkDesk
+from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.ports import Batch, Lease, StreamAppend
 from nexus_common.runtime.recall import recall
 from nexus_common.runtime.ring import Token
@@ -119,6 +120,8 @@ class MortalBroker:
             lost = self._lose(name)
             if lost == "down":
                 raise VenueDown("no answer")
+            if lost == "misused":
+                raise ConfigurationError("the account is in hedge mode: switch it to one-way")
             if lost == "request":
                 return Unknown("time-out before it arrived")
             if name == "backfill":

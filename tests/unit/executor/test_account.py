@@ -59,13 +59,23 @@ def test_an_older_balance_told_again_does_not_undo_a_newer_one() -> None:
     given(ACCOUNT, *history).when(older).then_nothing()
 
 
+def test_of_messages_the_last_thousands_are_remembered() -> None:
+    state = ACCOUNT.fold([OPENED])
+    for number in range(5_000):
+        notice = RecordNotice(A, "n", NOON, f"n{number}")
+        state = ACCOUNT.fold(ACCOUNT.decide(notice, state), state)
+    assert len(state.keys) + len(state.older) <= 4_000
+    assert ACCOUNT.decide(RecordNotice(A, "n", NOON, "n3500"), state) == ()
+
+
 def test_messages_without_a_key_are_told_apart_by_their_number() -> None:
     notice = RecordNotice(A, "margin call", NOON)
     given(ACCOUNT, OPENED, AccountNoted(account=A, text="margin call")).when(notice).then_types(AccountNoted)
 
 
-def test_nothing_happens_to_an_account_that_is_not_open() -> None:
-    given(ACCOUNT).when(RecordNotice(A, "x", NOON)).then_broken("not open")
+def test_nothing_happens_to_an_account_that_is_not_open_but_a_word_to_its_owner() -> None:
+    given(ACCOUNT).when(RecordBalance(A, Decimal(5), "fill", NOON)).then_broken("not open")
+    given(ACCOUNT).when(RecordNotice(A, "not traded", NOON)).then_types(AccountNoted)
     again = OpenAccount(A, UserId("u"), Venue.BINANCE, True, "USDT", Decimal(5), NOON)
     given(ACCOUNT, OPENED).when(again).then_nothing()
 

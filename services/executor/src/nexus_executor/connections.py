@@ -7,9 +7,14 @@ from decimal import Decimal
 
 from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.values import AccountId
-from nexus_executor.domain.traits import VenueTraits
+from nexus_common.runtime.errors import ConfigurationError
+from nexus_executor.domain.traits import TRAITS, VenueTraits
 from nexus_executor.domain.view import View
-from nexus_executor.venues.broker import Broker
+from nexus_executor.venues.broker import Broker, VenueDown
+
+
+class Unusable(VenueDown):
+    """An account that cannot be traded as it is set up: its owner is told, other accounts go on."""
 
 
 class Connections:
@@ -29,17 +34,23 @@ class Connections:
         return self._open[account]
 
     async def open(self, account: AccountId) -> Decimal:
-        """Connect an account; returns its wallet as its venue states it then. Raises VenueDown."""
+        """Connect an account; returns its wallet as its venue states it then. Raises VenueDown or Unusable."""
         spec = self._view.accounts[account].spec
-        broker = self._open.get(account) or self._made(account)
-        wallet = await broker.open(spec.currency, spec.balance)
+        try:
+            broker = self._open.get(account) or self._made(account)
+            wallet = await broker.open(spec.currency, spec.balance)
+        except ConfigurationError as error:
+            raise Unusable(str(error)) from error
         self._open[account] = broker
         self._unopened.pop(account, None)
         return wallet
 
     def traits(self, account: AccountId) -> VenueTraits:
         """What an account's venue can do, whether it answers or not."""
-        return (self._open.get(account) or self._made(account)).traits
+        try:
+            return (self._open.get(account) or self._made(account)).traits
+        except ConfigurationError:
+            return TRAITS[self._view.accounts[account].spec.venue]
 
     def is_conclusive(self, account: AccountId) -> bool:
         """Whether its venue keeps every message and answers for certain."""

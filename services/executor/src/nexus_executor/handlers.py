@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from nexus_common.contracts import ids
-from nexus_common.contracts.account import OpenAccount
+from nexus_common.contracts.account import OpenAccount, RecordNotice
 from nexus_common.contracts.decider import InvariantBroken
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
@@ -15,7 +15,7 @@ from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.values import AccountId, Service
 from nexus_common.runtime.ports import Desk, Turn
 from nexus_executor.adoption import Adoption
-from nexus_executor.connections import Connections
+from nexus_executor.connections import Connections, Unusable
 from nexus_executor.desired import Desired
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.rules import ExecutionRules
@@ -146,6 +146,11 @@ class ExecutorReactor:
             spec = account.spec
             try:
                 wallet = await self._connections.open(name)
+            except Unusable as error:
+                cause = ids.derived(ids.NEXUS, f"account/{name}/unusable/{error}")
+                notice = RecordNotice(name, f"not traded: {error}", at, key=str(error))
+                await desk.handle(ACCOUNT, name, notice, cause=cause, account=name)
+                continue
             except VenueDown:
                 continue
             command = OpenAccount(name, account.user, spec.venue, spec.paper, spec.currency, wallet, at)

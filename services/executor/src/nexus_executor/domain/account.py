@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import assert_never
+from typing import Final, assert_never
 
 from nexus_common.contracts.account import (
     AccountCommand,
@@ -28,26 +28,32 @@ from nexus_common.contracts.account import (
 from nexus_common.contracts.decider import Decider, InvariantBroken
 from nexus_common.contracts.values import AccountId, Symbol
 
+_KEYS_KEPT: Final = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
     """`drifts` are the differences reported last: signed (expected, held) by symbol.
 
-    `keys` are the venue's messages that were taken already; after a restart it may tell them again.
+    `keys` are the venue's messages that were taken already, and `older` the some thousand before them; after a
+    restart it may tell them again. Of trades by hand all are kept: one taken twice would be a position.
     """
 
     opened: AccountOpened | None = None
     wallet: Decimal = Decimal(0)
     drifts: Mapping[Symbol, tuple[Decimal, Decimal]] = field(default_factory=dict)
     keys: frozenset[str] = frozenset()
+    older: frozenset[str] = frozenset()
+    hand_fills: frozenset[tuple[Symbol, str]] = frozenset()
 
 
 def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEvent]:
     if isinstance(command, OpenAccount):
         return () if state.opened is not None else (_opened(command),)
-    if state.opened is None:
+    # Why an account cannot be opened must reach its owner before it is.
+    if state.opened is None and not isinstance(command, RecordNotice):
         raise InvariantBroken(f"{type(command).__name__} for account {command.account}, which is not open")
-    if _key(command) in state.keys:
+    if _is_known(command, state):
         return ()
     match command:
         case RecordBalance():
@@ -104,18 +110,16 @@ def _opened(command: OpenAccount) -> AccountOpened:
     )
 
 
-def _key(command: AccountCommand) -> str | None:
+def _is_known(command: AccountCommand, state: AccountState) -> bool:
     match command:
-        case RecordBalance() | RecordFunding() | RecordLiquidation() | RecordNotice():
-            return command.key
-        case RecordHandTrade():
-            return _fill_key(command.symbol, command.fill_id)
+        case RecordBalance(key=key) | RecordFunding(key=key) | RecordLiquidation(key=key):
+            return key in state.keys or key in state.older
+        case RecordNotice(key=key):
+            return key in state.keys or key in state.older
+        case RecordHandTrade(symbol=symbol, fill_id=fill_id):
+            return (symbol, fill_id) in state.hand_fills
         case _:
-            return None
-
-
-def _fill_key(symbol: Symbol, fill_id: str) -> str:
-    return f"fill/{symbol}/{fill_id}"
+            return False
 
 
 def _hand_traded(command: RecordHandTrade) -> HandTraded:
@@ -144,19 +148,23 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
         case AccountOpened():
             return replace(state, opened=event, wallet=event.wallet)
         case BalanceChanged():
-            return replace(state, wallet=event.wallet, keys=_with(state, event.key))
+            return _remember(replace(state, wallet=event.wallet), event.key)
         case FundingPaid() | PositionLiquidated() | AccountNoted():
-            return replace(state, keys=_with(state, event.key))
+            return _remember(state, event.key)
         case HandTraded():
-            return replace(state, keys=_with(state, _fill_key(event.symbol, event.fill_id)))
+            return replace(state, hand_fills=state.hand_fills | {(event.symbol, event.fill_id)})
         case PositionDrifted():
             return replace(state, drifts={**state.drifts, event.symbol: (event.expected, event.held)})
         case _:
             assert_never(event)
 
 
-def _with(state: AccountState, key: str | None) -> frozenset[str]:
-    return state.keys if key is None else state.keys | {key}
+def _remember(state: AccountState, key: str | None) -> AccountState:
+    if key is None:
+        return state
+    if len(state.keys) >= _KEYS_KEPT:
+        return replace(state, older=state.keys, keys=frozenset({key}))
+    return replace(state, keys=state.keys | {key})
 
 
 ACCOUNT: Decider[AccountCommand, AccountState, AccountEvent] = Decider(

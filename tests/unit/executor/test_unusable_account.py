@@ -1,0 +1,29 @@
+"""An account that is set up in a way it cannot be traded: its owner hears why, and nothing else stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nexus_common.contracts.account import AccountNoted, AccountOpened
+from nexus_common.contracts.trade import TradeDeclined, TradeEntered
+
+
+async def test_its_owner_is_told_once_and_it_is_traded_when_it_is_set_right(
+    make_world: Callable[..., Any], verdict: Any, to_risk: Any
+) -> None:
+    world = make_world()
+    world.lose = lambda call: "misused" if call == "open" else None
+    await world.start()
+    await world.flat("60000")
+    await world.flat("60000", to_risk(verdict()))
+    noted = await world.all_of(AccountNoted)
+    assert [event.text for event in noted] == [
+        "not traded: the account is in hedge mode: switch it to one-way"
+    ]
+    assert len(await world.all_of(TradeDeclined)) == 1
+    world.lose = lambda call: None
+    await world.flat("60000")
+    assert len(await world.all_of(AccountOpened)) == 1
+    await world.flat("60000", to_risk(verdict()))
+    assert await world.all_of(TradeEntered)
