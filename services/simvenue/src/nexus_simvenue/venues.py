@@ -66,6 +66,8 @@ class Venues:
         self.dialects: dict[Venue, Dialect] = {
             venue: speak(self._exchanges[venue], self.visibility) for venue, speak in DIALECTS.items()
         }
+        spoken: dict[Venue, object] = {**self.dialects}
+        self._tending = {venue: each for venue, each in spoken.items() if isinstance(each, Tending)}
         self._homes: dict[str, Venue] = {}
         self._ledger: list[Record] = []
         self._wall: datetime | None = None
@@ -130,9 +132,8 @@ class Venues:
         return True
 
     def _tend(self) -> None:
-        for dialect in self.dialects.values():
-            if isinstance(dialect, Tending):
-                dialect.tend()
+        for dialect in self._tending.values():
+            dialect.tend()
 
     def _is_new_holder(self, params: Params) -> bool:
         name = params.get("account")
@@ -202,9 +203,9 @@ class Venues:
     # -- the market ---------------------------------------------------------------------------------
 
     def _step(self, params: Params) -> Payload:
-        at, dialect = datetime.fromisoformat(params["at"]), self.dialects.get(_venue(params))
-        if isinstance(dialect, Tending):
-            dialect.before_step(at)
+        at, tending = datetime.fromisoformat(params["at"]), self._tending.get(_venue(params))
+        if tending is not None:
+            tending.before_step(at)
         reply = self._exchanges[_venue(params)].step(
             at,
             {symbol: decode_bar(bar) for symbol, bar in params["bars"].items()},
