@@ -33,13 +33,17 @@ HAND = "web_"
 
 @dataclass(slots=True)
 class Finding:
-    """What is wrong with one account, and its figures in seconds of venue time."""
+    """What is wrong with one account, and its figures in seconds of venue time.
+
+    `share`: the most that any account of its market used of its venue's limit.
+    """
 
     problems: list[str] = field(default_factory=list)
     adopted: list[float] = field(default_factory=list)
     absent: list[float] = field(default_factory=list)
     naked: list[float] = field(default_factory=list)
     fills: int = 0
+    share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

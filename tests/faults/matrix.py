@@ -92,6 +92,11 @@ class Cell:
         return "/".join(part for part in parts if part).replace(" ", "_")
 
     @property
+    def is_silent(self) -> bool:
+        """Whether only asking finds out about it."""
+        return self.naked_seconds >= _ASKED_SECONDS
+
+    @property
     def row(self) -> VenueRow:
         return ROWS[self.venue]
 

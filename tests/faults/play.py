@@ -46,7 +46,7 @@ _LEVELS: Final = {
     Path.FALL: ("0.985", "0.978", "0.965", "0.978", "0.978"),
     Path.RISE: ("1.015", "1.022", "1.035", "1.022", "1.022"),
 }
-_SECONDS: Final = (60, *(1,) * 11, *(5,) * 6, *(5,) * 12, *(60,) * 3)
+_SECONDS: Final = (60, *(1,) * 11, *(5,) * 6, *(5,) * 24, *(60,) * 3)
 CALM: Final = ExchangeSettings(slippage_bps=Decimal(0), slippage_ticks=0, volume_share=Decimal("0.1"))
 
 
@@ -188,7 +188,9 @@ class Play:
                 await asyncio.gather(*(self._turn(part, turn, bars) for part in parts if not part.is_over))
                 if turn > MOVE_TURN + len(_LEVELS[Path.FALL]):
                     for part in parts:
-                        part.is_over = part.is_over or await self._at_rest(part)
+                        # What only asking finds out is asked for by the minute.
+                        early = part.cell.is_silent and turn < len(_SECONDS) - 1
+                        part.is_over = part.is_over or (not early and await self._at_rest(part))
                     if all(part.is_over for part in parts):
                         break
             return await self._judged(parts)
@@ -334,6 +336,7 @@ class Play:
             told = Told(await part.trader.events(), part.trader.turns, by_hand)
             finding = judge(records, told, part.cell.naked_seconds)
             finding.problems[:0] = part.problems
+            finding.share = self._house.server.share
             outcomes.append(Outcome(part.cell, self._has_fired(part, fired, records), finding))
             await part.trader.stop()
         return outcomes

@@ -15,7 +15,7 @@ from nexus_executor.venues.binance.fields import UnreadableFrame
 from nexus_executor.venues.binance.rest import Rest
 from nexus_executor.venues.binance.settings import SymbolTerms
 from nexus_executor.venues.binance.user_stream import UserStream
-from nexus_executor.venues.broker import VenueDown, VenueUpdate
+from nexus_executor.venues.broker import UpdateKind, VenueDown, VenueUpdate
 from nexus_executor.venues.private_stream import PrivateStream
 
 CURRENCY: Final = "USDT"
@@ -89,6 +89,10 @@ class Listening:
             self._private.offer(await self._backfill.rated(batch))
         except UnreadableFrame as error:
             raise VenueDown(f"Binance's funding rates cannot be read: {error}") from error
+        if _wants_a_wallet(batch):
+            # The message that tells it beside the fill was left out.
+            wallet, now = await self.wallet(), await self._rest.now()
+            self._private.offer([self._stream.balance(now, wallet, "fill")])
         del waiting[: len(batch)]
 
     async def _owes_a_word(self) -> bool:
@@ -145,3 +149,10 @@ class Listening:
             return rows.wallet(await self._rest.rows("balance"), CURRENCY)
         except UnreadableFrame as error:
             raise VenueDown(f"Binance's balance cannot be read: {error}") from error
+
+
+def _wants_a_wallet(told: Sequence[VenueUpdate]) -> bool:
+    """Whether the newest fill came without its wallet, and no wallet was told after it."""
+    filled = max((update.at for update in told if update.kind is UpdateKind.FILL), default=None)
+    known = max((update.at for update in told if update.wallet is not None), default=None)
+    return filled is not None and (known is None or known < filled)
