@@ -39,6 +39,7 @@ async def test_200_orders_and_50_positions_are_reconciled_within_5_seconds(
     listed = house.venues.exchange(row.venue).instruments[: POSITIONS // 2]
     try:
         await _fill(house, trader, listed)
+        _rest_by_hand(house, trader, listed)
         exchange = house.venues.exchange(row.venue)
         assert sum(len(exchange.positions(account)) for account in accounts) == POSITIONS
         assert sum(len(exchange.open_orders(account)) for account in accounts) >= ORDERS
@@ -53,6 +54,25 @@ async def test_200_orders_and_50_positions_are_reconciled_within_5_seconds(
     finally:
         await trader.stop()
         await house.stop()
+
+
+def _rest_by_hand(house: VenueHouse, trader: Trader, listed: tuple[Instrument, ...]) -> None:
+    """Where fewer orders stand for a position, its owner has some of his own."""
+    exchange = house.venues.exchange(trader.row.venue)
+    missing = ORDERS - sum(len(exchange.open_orders(account)) for account in trader.accounts)
+    for number in range(max(missing, 0)):
+        instrument = listed[number % len(listed)]
+        quantity = floor_quantity(Decimal(3), instrument)
+        order = {
+            "client_order_id": f"web_{number}",
+            "symbol": instrument.symbol,
+            "side": "buy",
+            "kind": "limit",
+            "quantity": str(quantity),
+            "limit_price": "50",
+        }
+        account = trader.accounts[number // len(listed) % len(trader.accounts)]
+        assert "accepted" in house.ask("by_hand", account=account, order=order)
 
 
 async def _turn(house: VenueHouse, trader: Trader, listed: Any, requests: Any = ()) -> None:
