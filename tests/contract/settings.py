@@ -171,7 +171,7 @@ class VenueRow:
     is_native: bool = True
     codes: tuple[str, ...] = ()
     limits: tuple[int, ...] = ()
-    duplicate_is_refused: bool = False
+    ids_are_taken: bool = False
 
     def open_account(self, house: VenueHouse, account: str, balance: int = 10_000) -> None:
         house.ask(
@@ -215,13 +215,11 @@ _BINANCE_CODES = (
 )
 _BYBIT_CODES = (
     *("10001", "10003", "10005", "10006", "10010", "10024", "10027", "110003", "110004", "110007"),
-    *("110009", "110013", "110017", "110020", "110023", "110058", "110061", "110066", "110072"),
+    *("110009", "110013", "110017", "110020", "110023", "110058", "110061", "110066"),
     *("110092", "110093", "110094"),
 )
 # All that it documents; what it says in words stands under 40310000 and 42210000.
-_ALPACA_CODES = (
-    *("40010000", "40010001", "40110000", "40310000", "40310100", "40410000", "42210000", "42910000"),
-)
+_ALPACA_CODES = (*("40010000", "40110000", "40310000", "40310100", "40410000", "42210000", "42910000"),)
 _PAPER_CODES = (
     *("-1111", "-2018", "-2019", "-2021", "-2022", "-4003", "-4014", "-4045", "-4061", "-4120", "-4130"),
     "-4164",
@@ -265,7 +263,7 @@ ROWS: Final[Mapping[str, VenueRow]] = MappingProxyType(
                 can_fail=frozenset(Fault),
                 codes=_BINANCE_CODES,
                 limits=(429, 418, 403),
-                duplicate_is_refused=True,
+                ids_are_taken=True,
             ),
             VenueRow(
                 name="bybit",
@@ -278,7 +276,7 @@ ROWS: Final[Mapping[str, VenueRow]] = MappingProxyType(
                 can_fail=frozenset(Fault),
                 codes=_BYBIT_CODES,
                 limits=(429, 403),
-                duplicate_is_refused=True,
+                ids_are_taken=True,
             ),
             VenueRow(
                 name="alpaca",
@@ -291,7 +289,7 @@ ROWS: Final[Mapping[str, VenueRow]] = MappingProxyType(
                 can_fail=frozenset(Fault),
                 codes=_ALPACA_CODES,
                 limits=(429,),
-                duplicate_is_refused=True,
+                ids_are_taken=True,
             ),
         )
     }

@@ -6,176 +6,38 @@ What differs between them is read from their traits and nowhere else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
-from contract.settings import MONDAY, Connection, VenueHouse, VenueRow, bar, flat, spoken
+from contract.settings import MONDAY, VenueHouse, bar, flat, spoken
+from contract.stage import FLAT, Case, Stage, fills, fits, generate, given, of, opened
 from nexus_common.contracts.order import OrderKind
 from nexus_common.contracts.values import AccountId, ClientOrderId, Side
 from nexus_common.runtime.exchange_client import ExchangeClient
-from nexus_executor.venues.access import TurnClock
 from nexus_executor.venues.broker import (
     Absent,
     Accepted,
-    Broker,
     Fenced,
     OrderRequest,
     Refused,
     Unknown,
     UpdateKind,
-    VenueDown,
     VenuePosition,
-    VenueUpdate,
 )
 from nexus_executor.venues.paper import PaperBroker, WireGateway
 from nexus_simvenue.faults import Fault
 
-FLAT = flat("100")
-# Behind any receive window, so that "not found" is an answer.
-LATER = 8
-_numbers = count(1)
-T = TypeVar("T")
-Case = tuple[Fault, dict[str, Any]]
-
-
-class Stage:
-    """One venue, one fresh account on it, and the hand that moves its market."""
-
-    def __init__(self, row: VenueRow, house: VenueHouse) -> None:
-        self.row = row
-        self.house = house
-        self.clock = TurnClock()
-        self.account = AccountId(f"owner{next(_numbers)}.{row.venue}.paper")
-        self._brokers: list[Broker] = []
-        row.open_account(house, self.account)
-        self.step()
-
-    @property
-    def at(self) -> Any:
-        return self.house.at
-
-    def step(self, closed: Any = FLAT, opening: Any = FLAT, seconds: float = 60) -> None:
-        self.house.step(self.row.venue, {self.row.symbol: closed}, {self.row.symbol: opening}, seconds)
-        self.clock.told(self.house.at)
-
-    def new_broker(self, epoch: int = 1, timeout: float = 0.5) -> Broker:
-        broker = self.row.make(Connection(self.house, self.account, self.clock, epoch, timeout))
-        self._brokers.append(broker)
-        return broker
-
-    async def broker(self, epoch: int = 1, timeout: float = 0.5) -> Broker:
-        broker = self.new_broker(epoch, timeout)
-        await broker.open(self.row.currency, Decimal(10_000))
-        return broker
-
-    async def clear(self) -> None:
-        for broker in self._brokers:
-            await broker.close()
-
-    def fault(self, method: str, fault: Fault, **fields: Any) -> None:
-        self.house.faults({"method": method, "fault": str(fault), "account": self.account, **fields})
-
-    def order(
-        self, name: str, side: Side, kind: OrderKind, quantity: str = "2", **fields: Any
-    ) -> OrderRequest:
-        return OrderRequest(
-            ClientOrderId(f"nx1contract{name}"), self.row.symbol, side, kind, Decimal(quantity), **fields
-        )
-
-    @property
-    def entry(self) -> OrderRequest:
-        return self.order("in", Side.BUY, OrderKind.MARKET, leverage=5)
-
-    @property
-    def resting(self) -> OrderRequest:
-        return self.order("limit", Side.BUY, OrderKind.LIMIT, limit_price=Decimal(90), leverage=5)
-
-    def stop(self, trigger: str = "95", name: str = "stop", whole: bool = True) -> OrderRequest:
-        """A stop as the executor wants it there: for all that is held where the venue has that."""
-        close = whole and self.row.traits.close_position_stop
-        return self.order(
-            name,
-            Side.SELL,
-            OrderKind.STOP,
-            trigger_price=Decimal(trigger),
-            reduce_only=not close,
-            close_position=close,
-        )
-
-    def ordered(self) -> list[dict[str, Any]]:
-        """The orders of this account that the venue accepted, as its ledger has them."""
-        return [r for r in self.house.ledger() if r["kind"] == "order" and r["account"] == self.account]
-
-
-def fits(wanted: Callable[[VenueRow], bool]) -> Callable[[T], T]:
-    """A promise that only some venues can be held to: in one process, say, nothing gets lost."""
-
-    def mark(test: T) -> T:
-        test.fits = wanted  # type: ignore[attr-defined]
-        return test
-
-    return mark
-
-
-def given(*faults: tuple[Fault, dict[str, Any]]) -> Callable[[T], T]:
-    """A promise for each of these faults, at the venues that can be given them."""
-
-    def mark(test: T) -> T:
-        test.faults = faults  # type: ignore[attr-defined]
-        return test
-
-    return mark
-
-
-def can(row: VenueRow, fault: Fault, fields: dict[str, Any]) -> bool:
-    """Whether a venue's protocol has such a thing."""
-    return fault in row.can_fail and (fault is not Fault.LIMIT or fields["status"] in row.limits)
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "stage" not in metafunc.fixturenames:
-        return
-    wanted = getattr(metafunc.function, "fits", lambda row: True)
-    rows = [row for row in spoken() if wanted(row)]
-    faults = getattr(metafunc.function, "faults", None)
-    if faults is None:
-        metafunc.parametrize("stage", rows, ids=[row.name for row in rows], indirect=True)
-        return
-    cases = [(row, (fault, fields)) for row in rows for fault, fields in faults if can(row, fault, fields)]
-    names = [f"{row.name}-{fault}-{fields.get('status', '')}".strip("-") for row, (fault, fields) in cases]
-    metafunc.parametrize(("stage", "fault"), cases, ids=names, indirect=["stage"])
+pytest_generate_tests = generate
 
 
 @pytest.fixture
 async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
-    house = VenueHouse(tmp_path)
-    await house.start()
-    made = Stage(request.param, house)
-    try:
+    async with opened(request.param, tmp_path) as made:
         yield made
-    finally:
-        await made.clear()
-        await house.stop()
-
-
-def fills(updates: Sequence[VenueUpdate]) -> list[VenueUpdate]:
-    return [update for update in updates if update.kind is UpdateKind.FILL]
-
-
-def of(updates: Sequence[VenueUpdate], order: OrderRequest) -> list[VenueUpdate]:
-    """What is told of an order; the position's own stop has no client order id at the venue."""
-    return [
-        update
-        for update in updates
-        if update.client_order_id == order.client_order_id
-        or (update.client_order_id is None and update.attached is order.kind)
-    ]
 
 
 # -- the life of a trade ------------------------------------------------------------------------------
@@ -321,8 +183,10 @@ async def test_an_order_sent_again_is_still_one_order(stage: Stage) -> None:
     first = await broker.submit(stage.resting, stage.at)
     again = await broker.submit(stage.resting, stage.at)
     assert isinstance(first, Accepted)
-    if stage.row.duplicate_is_refused:
-        assert isinstance(again, Refused)
+    if stage.row.ids_are_taken:
+        assert isinstance(again, Refused | Unknown), (
+            "an id that is taken says nothing about which order has it"
+        )
     else:
         assert again == first
     assert len(stage.ordered()) == 1
@@ -421,112 +285,6 @@ async def test_a_bad_stream_loses_and_doubles_nothing(stage: Stage, fault: Case)
     assert [update.sequence for update in told] == list(range(1, len(told) + 1))
     if kind is not Fault.SHUFFLE:
         assert stage.house.fired()
-
-
-# -- outcomes that nobody knows -----------------------------------------------------------------------
-
-WORKED = [
-    (Fault.LOSE_REPLY, {}),
-    (Fault.HANG, {"seconds": 0.6}),
-    (Fault.GARBAGE, {}),
-    (Fault.TRUNCATE, {}),
-    (
-        Fault.STATUS,
-        {"status": 503, "body": "Unknown error, please check your request or try again later."},
-    ),
-    (Fault.STATUS, {"status": 500, "body": ""}),
-    (Fault.STATUS, {"status": 504, "body": "<html>gateway time-out</html>"}),
-]
-
-
-@given(*WORKED)
-async def test_a_lost_answer_is_unknown_and_the_order_is_found(stage: Stage, fault: Case) -> None:
-    broker = await stage.broker(timeout=0.3)
-    stage.fault("submit", fault[0], **fault[1])
-    assert isinstance(await broker.submit(stage.resting, stage.at), Unknown)
-    stage.step(seconds=LATER)
-    assert isinstance(await broker.lookup(stage.resting), Accepted)
-    assert len(stage.ordered()) == 1, "nobody sent it again"
-    assert len(stage.house.fired()) == 1
-
-
-@given((Fault.LOSE_REQUEST, {}), (Fault.HANG_UNWORKED, {"seconds": 0.6}))
-async def test_a_lost_request_is_unknown_and_absent_later(stage: Stage, fault: Case) -> None:
-    broker = await stage.broker(timeout=0.3)
-    stage.fault("submit", fault[0], **fault[1])
-    assert isinstance(await broker.submit(stage.resting, stage.at), Unknown)
-    stage.step(seconds=LATER)
-    assert isinstance(await broker.lookup(stage.resting), Absent)
-    assert stage.ordered() == [], "nobody sent it again"
-
-
-@fits(lambda row: Fault.LOSE_REPLY in row.can_fail)
-async def test_a_lost_answer_to_a_lookup_says_nothing(stage: Stage) -> None:
-    broker = await stage.broker(timeout=0.3)
-    stage.fault("lookup", Fault.LOSE_REPLY, times=9)
-    assert isinstance(await broker.lookup(stage.resting), Unknown)
-
-
-@fits(lambda row: Fault.LOSE_REPLY in row.can_fail)
-async def test_a_lost_answer_to_a_cancel_is_unknown(stage: Stage) -> None:
-    broker = await stage.broker(timeout=0.3)
-    await broker.submit(stage.resting, stage.at)
-    stage.fault("cancel", Fault.LOSE_REPLY)
-    assert isinstance(await broker.cancel(stage.resting), Unknown)
-    assert await broker.open_orders() == []
-
-
-@fits(lambda row: Fault.REFUSE in row.can_fail)
-async def test_each_documented_refusal_is_definite(stage: Stage) -> None:
-    broker = await stage.broker()
-    for code in stage.row.codes:
-        stage.fault("submit", Fault.REFUSE, code=code)
-        reply = await broker.submit(stage.order(f"c{code.strip('-')}", Side.BUY, OrderKind.MARKET), stage.at)
-        assert isinstance(reply, Refused), f"{code}: {reply}"
-        assert reply.code == code
-        stage.step(seconds=700)  # what asks for patience has had it
-    assert stage.ordered() == []
-
-
-@fits(lambda row: Fault.LIMIT in row.can_fail)
-@given(*((Fault.LIMIT, {"status": status, "seconds": 3}) for status in (429, 418, 403)))
-async def test_too_many_requests_is_a_refusal_and_then_patience(stage: Stage, fault: Case) -> None:
-    broker = await stage.broker()
-    stage.fault("submit", fault[0], **fault[1])
-    assert isinstance(await broker.submit(stage.entry, stage.at), Refused)
-    again = await broker.submit(stage.resting, stage.at)
-    assert isinstance(again, Refused), "it was told to wait"
-    assert stage.ordered() == []
-    stage.step(seconds=700)
-    assert isinstance(await broker.submit(stage.resting, stage.at), Accepted)
-
-
-# -- nobody there -------------------------------------------------------------------------------------
-
-
-@fits(lambda row: bool(row.can_fail))
-async def test_a_venue_that_is_gone_is_down_for_questions_and_unknown_for_orders(
-    stage: Stage, tmp_path: Path
-) -> None:
-    broker = await stage.broker(timeout=0.3)
-    await stage.house.server.hush()
-    stage.house._listening.close()
-    for client in stage.house._clients:
-        await client.close()
-    assert isinstance(await broker.submit(stage.entry, stage.at), Unknown)
-    assert isinstance(await broker.cancel(stage.entry), Unknown)
-    assert isinstance(await broker.lookup(stage.entry), Unknown)
-    for ask in (broker.positions, broker.open_orders, lambda: broker.updates(0)):
-        with pytest.raises(VenueDown):
-            await ask()
-    with pytest.raises(VenueDown):
-        await stage.new_broker(epoch=2, timeout=0.3).open(stage.row.currency, None)
-
-
-async def test_a_closed_broker_can_be_closed_again(stage: Stage) -> None:
-    broker = await stage.broker()
-    await broker.close()
-    await broker.close()
 
 
 # -- the exchange's own protocol ----------------------------------------------------------------------

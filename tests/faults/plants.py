@@ -10,7 +10,7 @@ _RUNTIME: Final = "libs/nexus_common/src/nexus_common/runtime"
 _MARKET: Final = "libs/nexus_market/src/nexus_market"
 _UNIT: Final = "tests/unit/executor"
 _MATRIX: Final = "tests/faults/test_matrix.py"
-_BROKERS: Final = "tests/contract/test_broker.py"
+_BROKERS: Final = ("tests/contract/test_broker.py", "tests/contract/test_broker_outcomes.py")
 _BUDGET: Final = "tests/unit/executor/test_rate_budget.py"
 
 
@@ -89,7 +89,7 @@ PLANTS: Final[tuple[Plant, ...]] = (
         f"{_MARKET}/exchange/engine.py",
         "        if epoch < account.epoch:\n            return False\n",
         "",
-        (_BROKERS,),
+        _BROKERS,
     ),
     Plant(
         "quantities go through floats",
@@ -104,14 +104,14 @@ PLANTS: Final[tuple[Plant, ...]] = (
         "            # Also what never left: the same rule for both, a lookup settles it.\n"
         "            return Unknown(str(error))\n",
         '            return Refused("lost", str(error))\n',
-        (_BROKERS, _MATRIX),
+        (*_BROKERS, _MATRIX),
     ),
     Plant(
         "an unreadable answer is taken for yes",
         f"{_EXECUTOR}/venues/paper.py",
         '        return Unknown(f"unreadable answer {answer}: {error!r}")\n',
         '        return Accepted("")  # type: ignore[return-value]\n',
-        (_BROKERS,),
+        _BROKERS,
     ),
     Plant(
         "absence is accepted before the receive window is over",
@@ -217,51 +217,49 @@ PLANTS: Final[tuple[Plant, ...]] = (
         f"{_EXECUTOR}/venues/rate_budget.py",
         "        return self.banned_until is not None and now < self.banned_until\n",
         "        return False\n",
-        (_BROKERS,),
+        _BROKERS,
     ),
     Plant(
         "Binance: a 5xx is read as a refusal",
         f"{_EXECUTOR}/venues/binance/evidence.py",
         "        return Verdict(Proof.REFUSED if failed else Proof.OPEN, code, reason, {})\n",
         "        return Verdict(Proof.REFUSED, code, reason, {})\n",
-        (_BROKERS,),
+        _BROKERS,
     ),
     Plant(
         "Binance: algo orders are not listed",
         f"{_EXECUTOR}/venues/binance/broker.py",
         '            algo = [rows.placed_algo(row) for row in await self._rest.rows("open algo orders")]\n',
         "            algo: list[rows.Placed] = []\n",
-        (_BROKERS,),
+        _BROKERS,
     ),
     Plant(
         "Binance: requests are signed with the clock on the wall",
         f"{_EXECUTOR}/venues/binance/rest.py",
         "        raw = await self.session.send(endpoint.name, sent, fields.millis(at))\n",
         "        raw = await self.session.send(endpoint.name, sent, fields.millis(datetime.now(UTC)))\n",
-        (_BROKERS,),
+        _BROKERS,
     ),
     Plant(
         "Binance: no backfill after a reconnect",
-        f"{_EXECUTOR}/venues/binance/broker.py",
-        "        if not await self._stream.is_whole(now):\n"
-        "            await self._stream.connect(now)\n"
-        "            await self._catch_up(now)\n",
-        "        if not await self._stream.is_whole(now):\n            await self._stream.connect(now)\n",
-        (_BROKERS, _MATRIX),
+        f"{_EXECUTOR}/venues/binance/listening.py",
+        "            self._has_gap = True\n            await self._stream.connect(now)\n",
+        "            await self._stream.connect(now)\n",
+        (*_BROKERS, _MATRIX),
     ),
     Plant(
         "Binance: a message that cannot be read ends the stream",
         f"{_EXECUTOR}/venues/binance/user_stream.py",
-        "            self._private.refuse(str(error))\n            return\n",
+        "            self._private.refuse(str(error))\n",
         "            raise\n",
-        (_BROKERS,),
+        _BROKERS,
     ),
     Plant(
         "Bybit: the trigger's side is mirrored",
         f"{_EXECUTOR}/venues/bybit/orders.py",
         "    return RISES if rises else FALLS\n",
         "    return FALLS if rises else RISES\n",
-        (_BROKERS, _MATRIX),
+        (*_BROKERS, _MATRIX),
     ),
     Plant(
         "Bybit: a server error is read as a refusal",
@@ -275,6 +273,6 @@ PLANTS: Final[tuple[Plant, ...]] = (
         f"{_EXECUTOR}/venues/alpaca/evidence.py",
         "    return BY_STATUS.get(status, Proof.UNKNOWN)\n",
         "    return BY_STATUS.get(status, Proof.REFUSED)\n",
-        (_BROKERS,),
+        _BROKERS,
     ),
 )

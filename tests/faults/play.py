@@ -12,30 +12,26 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path as Folder
 from tempfile import TemporaryDirectory
 from typing import Any, Final
-from uuid import UUID
 
 from contract.settings import VenueHouse, flat
-from faults.judge import HAND, Finding, Told, judge
-from faults.matrix import TERMS, Cell, Path, Weather, cells
-from faults.trader import OWNER, Crash, Trader
-from nexus_common.contracts.guard import AmberRaised, FallEvidence, FallMeasure
-from nexus_common.contracts.instrument import Instrument
+from faults.cells import TERMS, Cell, Path, Weather
+from faults.deeds import a_verdict, amber, do
+from faults.judge import Finding, Told, judge
+from faults.matrix import cells
+from faults.mortal import Crash
+from faults.trader import OWNER, Trader
 from nexus_common.contracts.message import Event
-from nexus_common.contracts.order import OrderKind
-from nexus_common.contracts.risk import EntryApproved
 from nexus_common.contracts.session import CloseRequested
-from nexus_common.contracts.signal import ExitPlan
 from nexus_common.contracts.trade import TradeAbandoned, TradeAdmitted, TradeClosed
-from nexus_common.contracts.values import AccountId, Direction, Origin, Symbol, Timeframe, Venue
+from nexus_common.contracts.values import AccountId, Symbol
 from nexus_market.exchange import ExchangeSettings, Ohlcv
-from nexus_market.instruments import by_symbol, floor_quantity, round_price
+from nexus_market.instruments import by_symbol, round_price
 
 WAIT_SECONDS: Final = 0.4  # stands for five
 BATCH: Final = 24
@@ -125,42 +121,6 @@ def _alike(cell: Cell) -> tuple[str, str, str]:
     return cell.venue, cell.path.value, cell.weather.value
 
 
-def a_verdict(
-    instrument: Instrument, direction: Direction, price: Decimal, quantity: Decimal, at: datetime
-) -> EntryApproved:
-    """An approved entry with its stop 1 % and its target 2 % away."""
-    distance = round_price(price / 100, instrument)
-    leverage = min(5, instrument.max_leverage)
-    return EntryApproved(
-        request_id=UUID(int=1),
-        origin=Origin.SIGNAL,
-        venue=instrument.venue,
-        symbol=instrument.symbol,
-        direction=direction,
-        strategy="trend",
-        timeframe=Timeframe.M15,
-        quantity=quantity,
-        leverage=leverage,
-        margin=quantity * price / leverage,
-        notional=quantity * price,
-        price=price,
-        stop=price - direction.sign * distance,
-        plan=ExitPlan(
-            stop_distance=distance,
-            target_distance=distance * 2,
-            trail_distance=distance,
-            trail_after_r=Decimal(1),
-            time_stop_bars=96,
-        ),
-        atr=round_price(price / 125, instrument),
-        risk=quantity * distance,
-        equity=Decimal(10_000),
-        confidence=Decimal("0.8"),
-        checks=(),
-        valid_until=at + timedelta(hours=8),
-    )
-
-
 class Play:
     """One market with the cells that share it."""
 
@@ -247,7 +207,7 @@ class Play:
     async def _turn(self, part: _Part, turn: int, bars: dict[Symbol, Ohlcv]) -> None:
         for deed in part.cell.deeds:
             if deed.turn == turn:
-                part.done += self._do(part, deed.method, dict(deed.fields))
+                part.done += do(self._house, part.cell, part.trader.account, deed)
         symbol = part.cell.symbol
         try:
             await part.trader.turn(self._house.at, {symbol: bars[symbol]}, self._requests(part, turn))
@@ -263,54 +223,10 @@ class Play:
             verdict = a_verdict(instrument, part.cell.direction, price, quantity, self._house.at)
             return [(f"risk-{trader.account}", verdict)]
         if turn == MOVE_TURN and path is Path.AMBER:
-            return [("guard-crypto", self._amber())]
+            return [("guard-crypto", amber(self._house.at))]
         if turn == MOVE_TURN + (3 if path is Path.AMBER else 0) and path in (Path.LEAVE, Path.AMBER):
             return [(f"session-{OWNER}", CloseRequested(user=OWNER, account=trader.account))]
         return []
-
-    def _amber(self) -> AmberRaised:
-        evidence = FallEvidence(
-            measure=FallMeasure.CANDLE_OPEN,
-            reference_price=Decimal(100),
-            reference_at=self._house.at,
-            price=Decimal(98),
-            price_at=self._house.at,
-            fall_percent=Decimal(2),
-            confirmed_by="bybit",
-        )
-        symbol = Symbol("BTCUSDT")
-        until = self._house.at.replace(hour=23)
-        return AmberRaised(venue=Venue.BINANCE, symbol=symbol, evidence=evidence, longs_blocked_until=until)
-
-    def _do(self, part: _Part, method: str, fields: dict[str, Any]) -> bool:
-        """Do to the account what people and venues do; whether it had an effect."""
-        account, symbol = part.trader.account, part.cell.symbol
-        exchange = self._house.venues.exchange(self._row.venue)
-        if method == "flag":
-            self._house.ask("flag", account=account, **fields)
-            return True
-        if method == "take_over":
-            return bool(self._house.ask("take_over", account=account, symbol=symbol, **fields)["done"])
-        if method == "vanish":
-            stops = [o for o in exchange.open_orders(account) if o.kind is OrderKind.STOP]
-            return any(
-                self._house.ask("vanish", account=account, client_order_id=o.ticket.client_order_id)["done"]
-                for o in stops[:1]
-            )
-        held = exchange.account(account).held(symbol)
-        quantity = floor_quantity(abs(held * Decimal(fields["share"])), self._symbols[symbol])
-        if not quantity:
-            return False
-        buys = (held > 0) == (Decimal(fields["share"]) > 0)
-        order = {
-            "client_order_id": f"{HAND}{part.done}",
-            "symbol": symbol,
-            "side": "buy" if buys else "sell",
-            "kind": "market",
-            "quantity": str(quantity),
-            "reduce_only": Decimal(fields["share"]) < 0,
-        }
-        return "accepted" in self._house.ask("by_hand", account=account, order=order)
 
     async def _at_rest(self, part: _Part) -> bool:
         """Nothing is held, nothing stands, and the executor knows it."""

@@ -14,7 +14,8 @@ from random import Random
 import pytest
 
 from contract.settings import ROWS, spoken
-from faults.matrix import UNFIRED, Cell, cells
+from faults.cells import Cell
+from faults.matrix import UNFIRED, cells
 from faults.play import Outcome, play, play_all
 
 pytestmark = pytest.mark.faults

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from contract.settings import VenueHouse, VenueRow, flat, spoken
-from faults.play import CALM, a_verdict
-from faults.trader import Crash, Trader
+from faults.deeds import a_verdict
+from faults.mortal import Crash
+from faults.play import CALM
+from faults.trader import Trader
 from nexus_common.contracts.instrument import Instrument
 from nexus_common.contracts.values import AccountId, Direction
 from nexus_market.instruments import floor_quantity
