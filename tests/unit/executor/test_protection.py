@@ -38,6 +38,7 @@ from nexus_common.contracts.trade import (
     ReachTarget,
     RecordEntryFill,
     RecordExitFill,
+    ReportUnprotected,
     TargetPlan,
     TightenTrail,
     WriteOffRest,
@@ -623,3 +624,13 @@ def test_a_rest_that_no_order_can_be_so_small_for_is_written_off(verdict: Verdic
     assert bench.wants() == (WriteOff(Decimal("0.0004")),)
     bench.trade = traded(admitted(verdict()), entered(), crumbs, WriteOffRest(NOON))
     assert bench.trade.phase is Phase.CLOSED
+
+
+def test_what_cannot_be_left_and_has_no_stop_is_said_once(verdict: Verdict) -> None:
+    bench = Bench(traded(admitted(verdict()), entered(), EXIT), **ALPACA)
+    bench.place(bench.wants()[0], "unknown")
+    bench.bare_since, bench.at = NOON, NOON + timedelta(seconds=6)
+    (alarm,) = bench.wants()
+    assert isinstance(alarm, Fail)
+    bench.trade = traded(admitted(verdict()), entered(), EXIT, ReportUnprotected(alarm.detail, NOON))
+    assert bench.wants() == ()

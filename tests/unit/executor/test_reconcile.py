@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import given as given_
 from hypothesis import strategies as st
 
-from nexus_common.contracts.account import PositionDrifted
-from nexus_common.contracts.order import OrderCanceled, OrderKind
-from nexus_common.contracts.trade import TradeClosed, TradeDeclined, TradeEntered
-from nexus_common.contracts.values import ClientOrderId, Side, Symbol, Venue
+from nexus_common.contracts.account import AccountNoted, HandTraded, PositionDrifted
+from nexus_common.contracts.order import OrderCanceled, OrderIntentRecorded, OrderKind
+from nexus_common.contracts.session import CloseRequested, KillRequested
+from nexus_common.contracts.trade import ExitReason, TradeClosed, TradeDeclined, TradeEntered
+from nexus_common.contracts.values import AccountId, ClientOrderId, Side, Symbol, UserId, Venue
 from nexus_executor.domain.traits import TRAITS
 from nexus_executor.reconcile import Comparison, compare_positions, vanished_orders
-from nexus_executor.venues.broker import VenueOrder, VenueOrderStatus, VenuePosition
+from nexus_executor.venues.broker import UpdateKind, VenueOrder, VenueOrderStatus, VenuePosition
 from nexus_market.exchange import Ticket
 
 BTC, ETH = Symbol("BTCUSDT"), Symbol("ETHUSDT")
@@ -238,3 +239,104 @@ def is_covered(world: Any) -> bool:
     stops = [order for order in world.resting() if order.kind is OrderKind.STOP]
     whole = any(order.ticket.close_position for order in stops)
     return held == 0 or whole or sum((o.remaining for o in stops), Decimal(0)) >= held
+
+
+# -- gone without a word ------------------------------------------------------------------------------
+
+
+def take_away(world: Any) -> Any:
+    """The venue says that it holds nothing any more, and no message says why; returns what it did before."""
+    before, world.exchange.positions = world.exchange.positions, lambda account: []
+    return before
+
+
+CLOSE = ("session-anna", CloseRequested(user=UserId("anna"), account=AccountId(PAPER), symbol=BTC))
+KILL = ("session-anna", KillRequested(user=UserId("anna")))
+
+
+@pytest.mark.parametrize("request_", [CLOSE, KILL])
+async def test_a_position_that_is_gone_and_no_fill_tells_is_written_off_when_its_owner_asks(
+    make_world: Make, verdict: Tell, to_risk: Tell, request_: Any
+) -> None:
+    world = await a_long(make_world, verdict, to_risk)
+    take_away(world)
+    await world.flat("60000", minutes=10)
+    assert (await world.only(PositionDrifted)).held == 0
+    assert await world.all_of(TradeClosed) == [], "nobody asked"
+    sent = len(await world.all_of(OrderIntentRecorded))
+    await world.flat("61000", request_)
+    closed = await world.only(TradeClosed)
+    assert (closed.gross_profit, closed.net_profit, closed.funding) == (0, -closed.fees, 0)
+    assert closed.reason is (ExitReason.KILL if request_ is KILL else ExitReason.MANUAL)
+    assert len(await world.all_of(OrderIntentRecorded)) == sent, "nothing is sold that is not held"
+    assert "is gone at the venue" in (await world.only(AccountNoted)).text
+    await world.flat("61000", minutes=6)
+    assert world.resting() == []
+    last = (await world.all_of(PositionDrifted))[-1]
+    assert last.expected == last.held == 0
+
+
+async def test_it_is_not_written_off_before_the_venue_was_asked_for_minutes_also_after_a_restart(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await a_long(make_world, verdict, to_risk)
+    take_away(world)
+    await world.flat("60000", minutes=1)
+    await world.flat("60000", CLOSE)
+    await world.flat("60000", minutes=3)
+    assert await world.all_of(TradeClosed) == []
+    await world._restart()
+    await world.flat("60000", minutes=5)
+    assert await world.all_of(TradeClosed) == [], "this process has looked for five minutes only from now on"
+    await world.flat("60000", minutes=2)
+    await world.only(TradeClosed)
+
+
+async def test_what_is_back_at_the_venue_is_left_as_its_owner_asked(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await a_long(make_world, verdict, to_risk)
+    took = take_away(world)
+    await world.flat("60000", minutes=2)
+    await world.flat("60000", CLOSE)
+    world.exchange.positions = took
+    await world.flat("60000", minutes=2)
+    closed = await world.only(TradeClosed)
+    assert (world.held(), closed.exit_price) == (0, 60_000)
+
+
+async def test_an_exit_that_vanished_with_its_position_is_not_sent_again(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    """Where the venue knows no reduce-only, a second exit would open a short."""
+    world = await a_long(
+        make_world, verdict, to_risk, traits=replace(TRAITS[Venue.ALPACA], whole_quantity=False)
+    )
+    pull = world.exchange.updates
+    exits = [lambda update: update.fill_id is None]
+
+    def without_exits(account: str, after: int) -> list[Any]:
+        return [
+            update if exits[0](update) else update._replace(kind=type(update.kind)("notice"), reason="?")
+            for update in pull(account, after)
+        ]
+
+    world.exchange.updates = without_exits
+    await world.flat("60000", CLOSE)
+    await world.flat("60000", minutes=10)
+    assert world.held() == 0
+    exits_sent = [i for i in await world.all_of(OrderIntentRecorded) if i.leg.value == "exit"]
+    assert len(exits_sent) == 1
+
+
+async def test_a_fill_beyond_its_order_is_a_trade_by_hand_and_no_reason_to_stop(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = make_world()
+    await world.start()
+    await world.flat("60000")
+    world.stream.seen_as = lambda each: (
+        replace(each, quantity=Decimal("0.2")) if getattr(each, "kind", None) is UpdateKind.FILL else each
+    )
+    await world.flat("60000", to_risk(verdict()))
+    assert (await world.only(HandTraded)).quantity == Decimal("0.2")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from nexus_common.contracts import ids
+from nexus_common.contracts.account import RecordNotice
 from nexus_common.contracts.trade import (
     AbandonEntry,
     ExitReason,
@@ -16,14 +17,15 @@ from nexus_common.contracts.trade import (
     ReportUnprotected,
     WriteOffRest,
 )
-from nexus_common.contracts.values import AccountId
+from nexus_common.contracts.values import AccountId, Symbol
 from nexus_common.runtime.ports import Desk
 from nexus_executor.adoption import Adoption
 from nexus_executor.connections import Connections
 from nexus_executor.domain import last_hop
+from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.order import ORDER, OrderStatus
-from nexus_executor.domain.protection import wanted
+from nexus_executor.domain.protection import give_up, wanted
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.situation import (
     Abandon,
@@ -55,7 +57,10 @@ class Desired:
         fence: Fence,
         adoption: Adoption,
         rules: ExecutionRules,
+        is_surely_gone: Callable[[AccountId, Symbol], bool],
     ) -> None:
+        """`is_surely_gone`: the venue held nothing there in comparison after comparison, and told no fill."""
+        self._is_surely_gone = is_surely_gone
         self._view = view
         self._connections = connections
         self._fence = fence
@@ -82,6 +87,23 @@ class Desired:
             await self._fence.send(sorted(changes, key=_urgency), at, desk)
         return sorted(touched)
 
+    async def warn(self, silent: Collection[AccountId], at: datetime, desk: Desk) -> None:
+        """Tell owners of positions without a stop that nothing can be done about: their venues do not answer."""
+        limit = timedelta(seconds=self._rules.unprotected_max_seconds)
+        for name in list(self._view.restless) if silent else ():
+            holding = self._view.holdings.get(name)
+            if holding is None or holding.account not in silent or holding.bare_since is None:
+                continue
+            trade: TradeState = await desk.state(TRADE, name)
+            if trade.is_held and at - holding.bare_since > limit:
+                since = f"{holding.bare_since:%Y-%m-%d %H:%M:%S}"
+                text = (
+                    f"{holding.symbol}: no confirmed stop since {since}, and {holding.venue} does not answer"
+                )
+                notice = RecordNotice(holding.account, text, at, key=f"bare/{name}/{since}")
+                cause = ids.derived(UUID(name), f"bare/{since}")
+                await desk.handle(ACCOUNT, holding.account, notice, cause=cause, account=holding.account)
+
     def _within_caps(self, action: Action, account: AccountId, at: datetime) -> Action:
         """An order that may open something, and was not counted when its trade was admitted, counts here."""
         if not isinstance(action, Submit) or action.intent.reduce_only or action.intent.close_position:
@@ -94,7 +116,9 @@ class Desired:
 
     async def _wanted(self, holding: Holding, at: datetime, desk: Desk) -> Sequence[Action]:
         trade: TradeState = await desk.state(TRADE, holding.trade)
-        if trade.is_held and (holding.account, holding.symbol) in self._view.gone:
+        place = (holding.account, holding.symbol)
+        is_gone = trade.is_held and place in self._view.gone
+        if is_gone and not (place in self._view.let_go and self._is_surely_gone(*place)):
             return ()  # The venue holds nothing there, and nobody knows since when: nothing is sent.
         instrument = self._view.instrument(holding.venue, holding.symbol)
         if instrument is None:
@@ -113,6 +137,8 @@ class Desired:
             entry_until=holding.valid_until,
             bare_since=holding.bare_since,
         )
+        if is_gone:
+            return tuple(give_up(now))
         actions = wanted(now)
         if not actions and _is_at_rest(now):
             self._view.restless.pop(holding.trade, None)
@@ -130,9 +156,9 @@ class Desired:
                 command, purpose = ReportUnprotected(detail, at), "unprotected"
             case Leave(detail):
                 command, purpose = OrderExit(ExitReason.STOP, detail, at), "beyond the stop"
-            case WriteOff(quantity):
+            case WriteOff(quantity, why):
                 command, purpose = WriteOffRest(at), "write-off"
-                text = f"{quantity:f} {holding.symbol} is too small for any order: written off"
+                text = f"{quantity:f} {holding.symbol} {why}: written off"
                 cause = ids.derived(UUID(holding.trade), "written off")
                 await self._adoption.note(holding.account, text, at, cause, desk)
         await desk.handle(

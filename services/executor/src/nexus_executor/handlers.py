@@ -79,7 +79,14 @@ class ExecutorReactor:
         )
         self._requests = Requests(self._view, owns, self._rules, self._connections.traits)
         self._timers = Timers(self._view, owns, self._rules, self._connections.traits)
-        self._desired = Desired(self._view, self._connections, self._fence, self._adoption, self._rules)
+        self._desired = Desired(
+            self._view,
+            self._connections,
+            self._fence,
+            self._adoption,
+            self._rules,
+            self._reconciler.is_surely_gone,
+        )
         # Accounts whose venue did not answer last time: compared as a whole when it does again.
         self._lost: set[AccountId] = set()
         self._has_started = False
@@ -103,6 +110,7 @@ class ExecutorReactor:
         if batch:
             await self._requests.take(batch, turn.at, desk)
         await self._timers.ring(turn.at, desk)
+        await self._desired.warn(set(self._own_accounts()) - set(answering), turn.at, desk)
         for _ in range(PASSES_MAX):
             touched = await self._desired.act(answering, turn.at, desk)
             if not touched:

@@ -74,6 +74,16 @@ def vanished_orders(
     return tuple(order for order in working if order not in there)
 
 
+class _Gone(NamedTuple):
+    """How often a venue held nothing of what our fills say, when that was first and last, and since when a fill
+    may be missing: a venue can tell one late."""
+
+    times: int
+    first: datetime
+    last: datetime
+    since: datetime
+
+
 class Reconciler:
     """Compares accounts with their venues when that is due; a second pass records nothing."""
 
@@ -93,6 +103,7 @@ class Reconciler:
         # When each account was last found to be as its venue says, or was made so.
         self._agreed: dict[AccountId, datetime] = {}
         self._reconnects: dict[AccountId, int] = {}
+        self._gone: dict[tuple[AccountId, Symbol], _Gone] = {}
 
     def is_new(self, account: AccountId) -> bool:
         """Whether this process has not compared the account yet."""
@@ -107,6 +118,16 @@ class Reconciler:
         if holds:
             seconds = min(seconds, self._rules.protection_check_seconds)
         return at - last >= timedelta(seconds=seconds)
+
+    def is_surely_gone(self, account: AccountId, symbol: Symbol) -> bool:
+        """Whether the venue held nothing there in several comparisons over minutes, and told no fill for it.
+
+        A restart forgets that and looks again.
+        """
+        known = self._gone.get((account, symbol))
+        if known is None or known.times < self._rules.gone_comparisons:
+            return False
+        return known.last - known.first >= timedelta(seconds=self._rules.gone_after_seconds)
 
     async def reconcile(self, account: AccountId, at: datetime, desk: Desk) -> bool:
         """To be called when all updates of the account are recorded; False when its venue does not answer."""
@@ -142,7 +163,8 @@ class Reconciler:
     def _since(self, account: AccountId, at: datetime) -> datetime:
         known = self._agreed.get(account)
         if known is not None:
-            return known - _MARGIN
+            missing = [gone.since for where, gone in self._gone.items() if where[0] == account]
+            return min([known - _MARGIN, *missing])
         seen = self._view.last_seen.get(account, at)
         return min([holding.since for holding in self._of(account)], default=seen) - _MARGIN
 
@@ -193,11 +215,18 @@ class Reconciler:
 
     async def _report(self, account: AccountId, found: Differences, at: datetime, desk: Desk) -> bool:
         """Make facts of the differences; False when one of them may be gone in a moment."""
+        await self._cancel(found.vanished, account, at, desk)
         complete = True
+        absent = {each.symbol for each in found.positions if each.expected and not each.held}
+        for where in [where for where in self._gone if where[0] == account and where[1] not in absent]:
+            del self._gone[where]
         for symbol, expected, theirs in found.positions:
             if expected != theirs and self._view.is_moving(account, symbol):
                 complete = False
                 continue
+            if symbol in absent:
+                known = self._gone.get((account, symbol), _Gone(0, at, at, self._since(account, at)))
+                self._gone[account, symbol] = known._replace(times=known.times + 1, last=at)
             ours = expected
             # More than ours, in the same direction: somebody made it by hand, and it is taken care of.
             is_surplus = ours * theirs >= 0 and abs(theirs) > abs(ours)
@@ -212,7 +241,14 @@ class Reconciler:
                 cause=ids.timer_id(f"reconcile/{account}/{symbol}/{ours}/{theirs}", at),
                 account=account,
             )
-        for holding, order in found.vanished:
+        return complete
+
+    @staticmethod
+    async def _cancel(
+        vanished: Iterable[tuple[Holding, ClientOrderId]], account: AccountId, at: datetime, desk: Desk
+    ) -> None:
+        """Before positions are looked at: what is not there any more moves none of them."""
+        for holding, order in vanished:
             await desk.handle(
                 ORDER,
                 order,
@@ -221,7 +257,6 @@ class Reconciler:
                 correlation=holding.correlation,
                 account=account,
             )
-        return complete
 
 
 def _is_attached(note: OrderNote, state: OrderState, attached: set[Leg | None]) -> bool:

@@ -7,6 +7,7 @@ still missing and nothing else. Order of wants: the way out, the stop, leftovers
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 from nexus_common.contracts.order import Leg, OrderKind
@@ -16,6 +17,7 @@ from nexus_executor.domain.situation import (
     Action,
     Amend,
     Cancel,
+    Fail,
     Placed,
     Situation,
     Submit,
@@ -100,6 +102,15 @@ def _is_leaving(now: Situation) -> bool:
     return trade.exit is not None or is_stopped or (trade.quantity > 0 and trade.remaining == 0)
 
 
+def give_up(now: Situation) -> Iterator[Action]:
+    """A position that its venue does not hold any more, and whose way out no fill tells: end it without a price."""
+    trade = now.trade
+    for entry in now.of(Leg.ENTRY)[-1:]:
+        yield from _entry_over(now, entry)
+    if trade.is_held and trade.entry_complete:
+        yield WriteOff(trade.remaining, "is gone at the venue, and no fill tells at what price")
+
+
 # -- what is held -------------------------------------------------------------------------------------
 
 
@@ -111,6 +122,8 @@ def _open(now: Situation) -> Iterator[Action]:
     if trade.is_held:
         if trade.exit is not None:
             yield from _exit(now)
+            if _is_bare(now):
+                yield Fail(f"no stop, and no exit that the venue confirmed: {trade.exit.detail}")
         else:
             yield from stop(now)
     for entry in now.of(Leg.ENTRY)[-1:]:
@@ -122,6 +135,14 @@ def _open(now: Situation) -> Iterator[Action]:
 def is_dust(now: Situation, quantity: Decimal) -> bool:
     """Whether no order of the venue can be so small."""
     return floor_quantity(quantity, now.instrument) < now.instrument.min_quantity
+
+
+def _is_bare(now: Situation) -> bool:
+    """Whether what is to be left has had neither a stop nor a confirmed way out for too long; said once."""
+    limit = timedelta(seconds=now.rules.unprotected_max_seconds)
+    is_overdue = now.bare_since is not None and now.at - now.bare_since > limit
+    is_leaving = any(placed.is_confirmed for placed in now.of(Leg.EXIT))
+    return is_overdue and not is_leaving and not now.trade.was_unprotected
 
 
 def _exit(now: Situation) -> Iterator[Action]:

@@ -35,6 +35,8 @@ class ExecutionRules(Value):
     witness_seconds: int = Field(1, ge=0)
     reconcile_seconds: int = Field(300, ge=1)
     protection_check_seconds: int = Field(60, ge=1)
+    gone_comparisons: int = Field(3, ge=1)
+    gone_after_seconds: int = Field(300, ge=0)
     entries_per_minute_max: int = Field(60, ge=1, le=300)
     gross_notional: dict[Profile, Number] = Field(
         default_factory=lambda: {

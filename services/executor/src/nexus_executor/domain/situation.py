@@ -66,9 +66,10 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class WriteOff:
-    """What is left is too small for any order of the venue."""
+    """What is left cannot be sold: no order is so small, or the venue holds nothing of it any more."""
 
     quantity: Decimal
+    why: str = "is too small for any order"
 
 
 Action = Submit | Amend | Cancel | Abandon | Fail | Leave | WriteOff

@@ -14,7 +14,13 @@ from nexus_common.contracts.instrument import Instrument, InstrumentsListed
 from nexus_common.contracts.market import CandlesClosed
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import EntryApproved
-from nexus_common.contracts.session import ModeChanged, ProfileChanged, SessionOpened
+from nexus_common.contracts.session import (
+    CloseRequested,
+    KillRequested,
+    ModeChanged,
+    ProfileChanged,
+    SessionOpened,
+)
 from nexus_common.contracts.values import AccountId, Symbol, TradeId, UserId, Venue
 from nexus_executor.domain.bars import Bars
 from nexus_executor.domain.holding import Account, Session
@@ -23,7 +29,10 @@ Observer = Callable[[Any, Envelope[Event]], object]
 
 
 class Surroundings:
-    """`drifts` is what a venue holds beyond our fills (signed), `gone` where it holds nothing of what is ours."""
+    """`drifts` is what a venue holds beyond our fills (signed), `gone` where it holds nothing of what is ours.
+
+    `let_go` is where their owner asked to be out after he had been told that.
+    """
 
     def __init__(self) -> None:
         self.sessions: dict[UserId, Session] = {}
@@ -34,6 +43,7 @@ class Surroundings:
         self.verdicts: dict[TradeId, EntryApproved] = {}
         self.drifts: dict[tuple[AccountId, Symbol], Decimal] = {}
         self.gone: dict[tuple[AccountId, Symbol], None] = {}
+        self.let_go: dict[tuple[AccountId, Symbol], None] = {}
         self._listed: dict[Venue, frozenset[Symbol]] = {}
         self._stopped: dict[Venue, frozenset[Symbol]] = {}
         self._resting: dict[tuple[AccountId, Symbol], datetime] = {}
@@ -64,6 +74,8 @@ class Surroundings:
             InstrumentsListed: self._on_listing,
             AccountOpened: lambda event, heard: self.opened.setdefault(event.account, heard.occurred_at),
             PositionLiquidated: self._on_liquidation,
+            CloseRequested: lambda event, _: self._ask_out(event.user, event.account, event.symbol),
+            KillRequested: lambda event, _: self._ask_out(event.user),
         }
 
     def _on_verdict(self, event: EntryApproved, envelope: Envelope[Event]) -> None:
@@ -91,6 +103,14 @@ class Surroundings:
     def note_drift(self, event: PositionDrifted, _: Envelope[Event]) -> None:
         key = (event.account, event.symbol)
         self.drifts[key] = event.held - event.expected
-        self.gone.pop(key, None)
         if event.expected and not event.held:
             self.gone[key] = None
+        else:
+            self.gone.pop(key, None)
+            self.let_go.pop(key, None)
+
+    def _ask_out(self, user: UserId, account: AccountId | None = None, symbol: Symbol | None = None) -> None:
+        for where, what in self.gone:
+            is_meant = account in (None, where) and symbol in (None, what)
+            if is_meant and where in self.accounts and self.accounts[where].user == user:
+                self.let_go[where, what] = None

@@ -64,6 +64,7 @@ class TradeState:
     protections: int = 0
     reached: frozenset[str] = frozenset()
     exit: ExitOrdered | None = None
+    was_unprotected: bool = False
 
     @property
     def terms(self) -> TradeAdmitted:
@@ -117,7 +118,7 @@ def evolve(state: TradeState, event: TradeEvent) -> TradeState:
         case ExitOrdered():
             return replace(state, exit=event)
         case ProtectionFailed():
-            return state
+            return replace(state, was_unprotected=True)
         case TradeClosed():
             return replace(state, phase=Phase.CLOSED, remaining=_ZERO)
         case TradeAbandoned():
