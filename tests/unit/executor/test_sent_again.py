@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from nexus_common.contracts.order import OrderIntentRecorded
+from nexus_common.contracts.order import OrderIntentRecorded, OrderKind, SubmitAccepted
 from nexus_common.contracts.session import KillRequested
 from nexus_common.contracts.trade import TradeClosed
-from nexus_common.contracts.values import UserId, Venue
+from nexus_common.contracts.values import Side, Symbol, UserId, Venue
 from nexus_executor.domain.traits import TRAITS
-from nexus_market.exchange import duplicate_orders
+from nexus_market.exchange import Ticket, duplicate_orders
 
 KILL = ("session-anna", KillRequested(user=UserId("anna")))
 LASTING = replace(TRAITS[Venue.ALPACA], whole_quantity=False)
@@ -79,3 +79,37 @@ async def test_where_ids_do_not_last_nothing_is_sent_again(
     for _ in range(3):
         await world.flat("60000", seconds=1)
     assert world.held() > 0
+
+
+async def test_what_is_not_held_any_more_is_not_sold_again(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = await held(make_world, verdict, to_risk, traits=LASTING)
+    world.lose = lambda call: "request" if call == "submit" else None
+    await world.flat("60000", KILL)
+    by_hand = Ticket("by-hand", Symbol("BTCUSDT"), Side.SELL, OrderKind.MARKET, world.held() / 2)
+    world.exchange.submit("anna-paper", 1, by_hand)
+    await world.flat("60000", seconds=1)
+    left = world.held()
+    world.lose = lambda call: None
+    for _ in range(40):
+        await world.flat("60000", seconds=1)
+        assert 0 <= world.held() <= left
+    assert world.held() == 0
+
+
+async def test_a_venue_that_forgets_an_order_which_traded_stops_nobody(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    world = make_world(conclusive=False)
+    await world.start()
+    await world.flat("60000")
+    world.lose = failing_first("submit", "answer", 1)
+    world.exchange.lookup = lambda *order: None
+    await world.flat("60000", to_risk(verdict()))
+    await world.flat("60000", minutes=3)
+    assert world.held() > 0
+    assert any(order.kind is OrderKind.STOP for order in world.resting())
+    entry = next(i for i in await world.all_of(OrderIntentRecorded) if i.leg.value == "entry")
+    accepted = [a.client_order_id for a in await world.all_of(SubmitAccepted)]
+    assert entry.client_order_id in accepted

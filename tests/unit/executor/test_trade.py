@@ -395,3 +395,14 @@ def test_gross_profit_is_exact_however_entry_and_exit_were_split(
     closed = events[-1]
     assert isinstance(closed, TradeClosed)
     assert closed.gross_profit == value - sum((q * p for q, p in entries), Decimal(0))
+
+
+def test_a_trail_that_was_tightened_stays_so_when_more_is_filled(verdict: Verdict) -> None:
+    history = story(
+        consider(verdict()),
+        entry("0.04", "60000", complete=False),
+        TightenTrail(Decimal(400), "amber", NOON),
+    )
+    protected = given(TRADE, *history).when(entry("0.06", "60000")).events[1]
+    assert isinstance(protected, ProtectionSet)
+    assert protected.trail_distance == 400

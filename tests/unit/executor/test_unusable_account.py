@@ -27,3 +27,37 @@ async def test_its_owner_is_told_once_and_it_is_traded_when_it_is_set_right(
     assert len(await world.all_of(AccountOpened)) == 1
     await world.flat("60000", to_risk(verdict()))
     assert await world.all_of(TradeEntered)
+
+
+async def test_its_owner_is_told_too_when_it_was_opened_before(make_world: Callable[..., Any]) -> None:
+    world = make_world()
+    await world.start()
+    await world.flat("60000")
+    world.lose = lambda call: "misused" if call == "open" else None
+    await world._restart()
+    await world.flat("60000", minutes=3)
+    noted = await world.only(AccountNoted)
+    assert noted.text == "not traded: the account is in hedge mode: switch it to one-way"
+
+
+async def test_an_owner_hears_of_a_position_without_a_stop_while_its_venue_is_silent(
+    make_world: Callable[..., Any], verdict: Any, to_risk: Any
+) -> None:
+    world = make_world(conclusive=False)
+    await world.start()
+    await world.flat("60000")
+    sent: list[str] = []
+
+    def lose(call: str) -> str | None:
+        sent.append(call)
+        return "request" if call == "submit" and sent.count("submit") > 1 else None
+
+    world.lose = lose
+    await world.flat("60000", to_risk(verdict()))
+    assert world.held() > 0
+    world.lose = lambda call: "down" if call in ("updates", "positions") else "request"
+    await world.flat("60000", minutes=3)
+    assert "no confirmed stop since" in (await world.only(AccountNoted)).text
+    world.lose = lambda call: None
+    await world.flat("60000", minutes=2)
+    assert world.held() == 0

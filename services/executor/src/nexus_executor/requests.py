@@ -146,7 +146,9 @@ class Requests:
         instrument = self._view.instrument(holding.venue, holding.symbol)
         if instrument is None or not trade.is_held:
             return
-        distance = round_price(trade.terms.atr * self._rules.amber_trail_atr, instrument)
+        distance = max(
+            round_price(trade.terms.atr * self._rules.amber_trail_atr, instrument), instrument.tick_size
+        )
         await self._decide(holding, TightenTrail(plain(distance), "amber", at), cause, desk)
 
     # -- shield -------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from nexus_executor.connections import Connections
 from nexus_executor.domain.holding import Request, Started
 from nexus_executor.domain.order import ORDER, Move, OrderState, OrderStatus
 from nexus_executor.domain.rules import ExecutionRules
+from nexus_executor.domain.trade import TRADE, TradeState
 from nexus_executor.domain.view import View
 from nexus_executor.outcomes import Outcomes
 from nexus_executor.venues.broker import (
@@ -147,18 +148,31 @@ class Settling:
             isinstance(reply, Absent)
             and at is not None
             and broker.traits.ids_are_for_ever
-            and _leads_out(state)
+            and await self._still_leads_out(state, desk)
         ):
             reply = await self._send_again(started, broker, request_of(state))
+        known: OrderState = await desk.state(ORDER, started.order)
+        if isinstance(reply, Refused | Absent) and known.has_traded:
+            # What it told of the order proves that it had it, whatever it says now.
+            self._doubtful[self._view.holder(started.order).account] = None
+            reply = Accepted(known.venue_order_id)
         if isinstance(reply, Accepted | Refused):
             await self._outcomes.of_submit(started, reply, desk)
             return
-        known: OrderState = await desk.state(ORDER, started.order)
         if known.status is OrderStatus.PENDING:
             reason = reply.evidence if isinstance(reply, Absent) else reply.reason
             await self._outcomes.of_submit(started, Unknown(reason), desk)
         if isinstance(reply, Absent) and at is not None and self._is_proven(started, at):
             await self._outcomes.absent(started, reply.evidence, desk)
+
+    @staticmethod
+    async def _still_leads_out(state: OrderState, desk: Desk) -> bool:
+        """Whether it is for no more than is held now: a venue without reduce-only would open the rest."""
+        intent = state.intent
+        if intent is None or intent.leg is Leg.ENTRY:
+            return False
+        trade: TradeState = await desk.state(TRADE, intent.trade_id)
+        return intent.quantity <= trade.remaining
 
     @staticmethod
     async def _send_again(started: Started, broker: Broker, request: OrderRequest) -> LookupReply:
@@ -217,10 +231,6 @@ class Settling:
             await self._outcomes.gone(started, found, desk)
         elif not broker.conclusive_lookup:
             self._doubtful[self._view.holder(started.order).account] = None
-
-
-def _leads_out(state: OrderState) -> bool:
-    return state.intent is not None and state.intent.leg is not Leg.ENTRY
 
 
 def request_of(state: OrderState) -> OrderRequest:

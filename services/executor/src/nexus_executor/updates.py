@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeVar, assert_never
@@ -26,8 +27,8 @@ from nexus_common.contracts.trade import NoteFunding, RecordEntryFill, RecordExi
 from nexus_common.contracts.values import AccountId, ClientOrderId
 from nexus_common.runtime.ports import Desk
 from nexus_executor.adoption import Adoption, HandFill
-from nexus_executor.connections import Connections
-from nexus_executor.domain.account import ACCOUNT
+from nexus_executor.connections import Connections, Unusable
+from nexus_executor.domain.account import ACCOUNT, AccountState
 from nexus_executor.domain.adoption import share
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.order import ORDER, OrderState
@@ -63,6 +64,12 @@ class Updates:
         try:
             broker = await self._connections.broker(account)
             updates = await broker.updates(desk.handled(source(account)))
+        except Unusable as error:
+            cause = ids.derived(ids.NEXUS, f"account/{account}/unusable/{error}")
+            seen = self._view.last_seen[account]  # No turn's time is known here.
+            notice = RecordNotice(account, f"not traded: {error}", seen, key=str(error))
+            await self._decide(ACCOUNT, account, notice, cause, account, desk)
+            return False
         except VenueDown:
             return False
         for update in updates:
@@ -106,8 +113,16 @@ class Updates:
             await self._hand_fill(account, update, fill_id, cause, desk)
             return
         intent = state.intent
+        known: AccountState = await desk.state(ACCOUNT, account)
+        if (intent.symbol, fill_id) in known.hand_fills:
+            return  # Told before without its order's name, or as more than that order could be filled.
         quantity, price = _given(update.quantity, update), _given(update.price, update)
         fee = update.fee or Decimal(0)
+        if state.would_exceed(fill_id, quantity):
+            # More than was ordered: the venue's figures, and a position all the same.
+            told = replace(update, side=intent.side, symbol=intent.symbol)
+            await self._hand_fill(account, told, fill_id, cause, desk)
+            return
         # A venue that does not say who made the market charges the same for both.
         liquidity = update.liquidity or Liquidity.TAKER
         command = RecordFill(fill_id, quantity, price, fee, liquidity, bool(update.complete), update.at)

@@ -92,7 +92,7 @@ def levels(
         plain(stop),
         plain(first),
         plain(round_target(far, instrument, direction)),
-        plain(round_price(plan.trail_distance, instrument)),
+        plain(max(round_price(plan.trail_distance, instrument), instrument.tick_size)),
         plain(round_target(start, instrument, direction)),
     )
 

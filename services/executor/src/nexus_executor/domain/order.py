@@ -88,13 +88,13 @@ def _answer(
     if not state.started:
         raise InvariantBroken(f"an answer for order {intent.client_order_id}, which was never sent")
     outcome = command.outcome
-    if state.answer is outcome or (outcome is Outcome.UNKNOWN and (state.is_answered or _proven(state))):
+    if state.answer is outcome or (outcome is Outcome.UNKNOWN and (state.is_answered or state.has_traded)):
         return ()
     if state.is_answered:
         raise InvariantBroken(
             f"order {intent.client_order_id} was {state.answer} and is now said to be {outcome}"
         )
-    if outcome in (Outcome.REFUSED, Outcome.ABSENT) and _proven(state):
+    if outcome in (Outcome.REFUSED, Outcome.ABSENT) and state.has_traded:
         raise InvariantBroken(f"order {intent.client_order_id} traded and is now said to be {outcome}")
     order = intent.client_order_id
     match outcome:
@@ -109,11 +109,6 @@ def _answer(
             return (SubmitProvenAbsent(client_order_id=order, evidence=reason),)
         case _:
             assert_never(outcome)
-
-
-def _proven(state: OrderState) -> bool:
-    """Whether something happened to the order that only happens to one the venue has."""
-    return bool(state.fills) or state.canceled or state.triggered
 
 
 def _never_lived(state: OrderState) -> bool:
@@ -133,10 +128,8 @@ def _fill(command: RecordFill, state: OrderState, intent: OrderIntentRecorded) -
     # Also one that was refused or proven absent: where money moved, what was concluded before was wrong.
     _must_have_left(command, state, intent)
     filled = state.filled + command.quantity
-    # A stop for the whole position grows with it; its quantity is only what was held when it was placed.
-    # A stop that is being made smaller may fill for its former size.
-    size = max(state.quantity, intent.quantity)
-    if not intent.close_position and filled > size:
+    if state.would_exceed(command.fill_id, command.quantity):
+        size = max(state.quantity, intent.quantity)
         raise InvariantBroken(f"order {intent.client_order_id} was filled to {filled}, beyond its {size}")
     return (
         OrderFilled(

@@ -110,6 +110,21 @@ class OrderState:
                 assert_never(self.answer)
 
     @property
+    def has_traded(self) -> bool:
+        """Whether something happened to the order that only happens to one the venue has."""
+        return bool(self.fills) or self.canceled or self.triggered
+
+    def would_exceed(self, fill_id: str, quantity: Decimal) -> bool:
+        """Whether a fill is for more than the order could be filled by.
+
+        A stop for the whole position grows with it; its quantity is only what was held when it was placed.
+        A stop that is being made smaller may fill for its former size.
+        """
+        if self.intent is None or self.intent.close_position or fill_id in self.fills:
+            return False
+        return self.filled + quantity > max(self.quantity, self.intent.quantity)
+
+    @property
     def is_answered(self) -> bool:
         """Whether it is settled if the venue took the order."""
         return self.answer is not None and self.answer is not Outcome.UNKNOWN

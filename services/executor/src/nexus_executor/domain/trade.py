@@ -139,13 +139,17 @@ def _protect(
     stop = lines.stop
     if known is not None and is_added and (known.stop - stop) * terms.direction.sign > 0:
         stop = known.stop
+    trail = lines.trail_distance
+    # One that was tightened stays so.
+    if trail is not None and known is not None and known.trail_distance is not None:
+        trail = min(trail, known.trail_distance)
     return ProtectionSet(
         trade_id=terms.trade_id,
         stop=stop,
         stop_quantity=plain(state.remaining + command.quantity),
         first_target=lines.first_target,
         second_target=lines.second_target,
-        trail_distance=lines.trail_distance,
+        trail_distance=trail,
         trail_activation=lines.trail_activation,
         reason=_ADDED if is_added else "entry complete" if command.complete else "part of the entry filled",
     )
