@@ -288,6 +288,21 @@ async def test_a_stream_that_fails_loses_nothing(floor: Floor, fault: str) -> No
     assert await fills(broker) == told
 
 
+async def test_a_gap_is_asked_for_until_there_is_an_answer(floor: Floor) -> None:
+    broker = await floor.broker(timeout=0.5)
+    await broker.submit(buy(), AT)
+    await broker.submit(stop("95"), AT)
+    assert len(await fills(broker)) == 1
+    floor.house.faults(
+        {"method": "stream", "fault": "cut", "account": floor.account},
+        {"method": "trades", "fault": "lose_reply", "account": floor.account},
+    )
+    floor.step(bar("100", "100", "94", "95"), "95")
+    with pytest.raises(VenueDown):
+        await broker.updates(0)
+    assert len(await fills(broker)) == 2, "the new socket is whole, what came before it is not"
+
+
 async def test_a_second_stream_is_refused_and_the_first_goes_on(floor: Floor) -> None:
     first = await floor.broker()
     with pytest.raises(VenueDown):

@@ -383,6 +383,34 @@ async def test_a_stream_that_stays_silent_is_not_believed(stage: Stage) -> None:
     assert kinds(found)[:2] == [UpdateKind.TRIGGERED, UpdateKind.FILL]
 
 
+async def test_a_gap_is_asked_for_until_there_is_an_answer(stage: Stage) -> None:
+    broker = await stage.broker()
+    await broker.submit(ENTRY, stage.at)
+    await broker.submit(STOP, stage.at)
+    seen = len(await broker.updates(0))
+    stage.house.faults(
+        {"method": "stream", "fault": "cut", "account": stage.account},
+        {"method": "income", "fault": "lose_reply", "account": stage.account},
+    )
+    stage.step(bar("100", "100", "94", "94"), flat("94"))
+    with pytest.raises(VenueDown):
+        await broker.updates(seen)
+    assert len(fills(await broker.updates(seen))) == 1, "the new socket is whole, what came before it is not"
+
+
+async def test_what_an_unreadable_message_said_is_asked_for(stage: Stage) -> None:
+    broker = await stage.broker()
+    await broker.submit(ENTRY, stage.at)
+    await broker.submit(STOP, stage.at)
+    seen = len(await broker.updates(0))
+    stage.house.faults(
+        {"method": "stream", "fault": "malformed", "account": stage.account},
+        {"method": "stream", "fault": "drop", "account": stage.account, "order_kind": "fill"},
+    )
+    stage.step(bar("100", "100", "94", "94"), flat("94"))
+    assert len(fills(await broker.updates(seen))) == 1
+
+
 async def test_unreadable_messages_are_counted(stage: Stage) -> None:
     broker = await stage.broker()
     stage.house.faults(

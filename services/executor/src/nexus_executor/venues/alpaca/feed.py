@@ -37,6 +37,8 @@ class Feed:
         self._rest = rest
         self._queries = queries
         self._read_until: datetime | None = None
+        # The stream was lost or a message could not be read, and what it missed has not been asked for yet.
+        self._has_gap = False
         self._unheard: dict[str, datetime] = {}
         self._order_ids: dict[str, str] = {}
         self._wallet: Decimal | None = None
@@ -79,18 +81,25 @@ class Feed:
             # It took orders of an earlier turn and says nothing of them: the stream has stalled.
             await self._recover()
             self._unheard.clear()
+        if self._has_gap:
+            await self._fill_gap()
         self._read_until = now
         await self._follow_wallet()
         return self._private.take(after)
 
     async def _recover(self) -> None:
+        self._has_gap = True
         self._take(await self._trade_updates.left())
         await self._connect()
-        await self.backfill((self._read_until or self._rest.now()) - _OVERLAP)
+        await self._fill_gap()
         try:
             self._take(await self._trade_updates.frames())
         except StreamDead as error:
             raise VenueDown(f"Alpaca: {error}") from None
+
+    async def _fill_gap(self) -> None:
+        await self.backfill((self._read_until or self._rest.now()) - _OVERLAP)
+        self._has_gap = False
 
     def _take(self, frames: Iterable[str | bytes]) -> None:
         for raw in frames:
@@ -98,6 +107,7 @@ class Feed:
                 order_id, updates = parse_frame(parse_json(raw))
             except UnreadableFrame as error:
                 self._private.refuse(str(error))
+                self._has_gap = True
                 continue
             if order_id is not None:
                 self._unheard.pop(order_id, None)

@@ -48,6 +48,8 @@ class Listening:
         # Orders of which the stream owes us a word; True: the last one.
         self._due: dict[ClientOrderId, bool] = {}
         self._at_stake = False
+        # The stream was lost, and what it missed has not been asked for yet.
+        self._has_gap = False
         self._whole_at: datetime | None = None
         self._heard_at: datetime | None = None
         self._frames = 0
@@ -68,9 +70,9 @@ class Listening:
         now = await self._rest.now()
         if not await self._stream.is_whole(now) or await self._owes_a_word():
             # Of what is owed everything sent was read, and it was not among it.
+            self._has_gap = True
             await self._stream.connect(now)
-            await self._catch_up(now)
-        elif self._is_too_quiet(now):
+        if self._has_gap or self._stream.is_torn or self._is_too_quiet(now):
             await self._catch_up(now)
         await self._tell()
         for symbol in self._stream.changed:
@@ -121,6 +123,7 @@ class Listening:
         """Fill the gap since the stream was last known to be whole; raises VenueDown."""
         since = min(self._whole_at or now, self._heard_at or now) - _OVERLAP
         await self.backfill(since, sorted(self.symbols))
+        self._has_gap = self._stream.is_torn = False
         self._due.clear()
         self._heard_at = now
         self._at_stake = await self._has_something_at_stake()

@@ -32,6 +32,10 @@ _ALGO_STATUSES: Final = frozenset(
 )
 
 
+class UnknownEvent(UnreadableFrame):
+    """A kind of message that is not documented yet; of orders and money the known ones tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What one message says. `about` is the order's client id; `done`: nothing more is due about it.
@@ -60,7 +64,7 @@ def read(frame: str | bytes, currency: str = "USDT") -> Heard:
     event = fields.text(row, "e")
     work = _EVENTS.get(event)
     if work is None:
-        raise UnreadableFrame("unknown event")
+        raise UnknownEvent("unknown event")
     return work(row, currency)
 
 

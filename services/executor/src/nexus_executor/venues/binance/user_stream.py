@@ -27,7 +27,8 @@ class UserStream:
     """Reads what comes, in order, into `waiting`, and counts what cannot be read.
 
     `about` and `done` are the orders it has said something, or the last word, of. Where an ACCOUNT_UPDATE comes
-    right before the fill that it is about, the fill is told with its wallet.
+    right before the fill that it is about, the fill is told with its wallet. `is_torn`: a message could not be
+    read, and what it said may be asked for.
     """
 
     def __init__(self, rest: Rest, private: PrivateStream, timeout: float, currency: str) -> None:
@@ -49,6 +50,7 @@ class UserStream:
         self.changed: set[Symbol] = set()
         self.waiting: list[VenueUpdate] = []
         self.frames = 0
+        self.is_torn = False
 
     async def connect(self, now: datetime) -> None:
         """Open a socket in place of the one there is; raises VenueDown."""
@@ -121,6 +123,7 @@ class UserStream:
             heard = messages.read(frame, self._currency)
         except UnreadableFrame as error:
             self._private.refuse(str(error))
+            self.is_torn = self.is_torn or not isinstance(error, messages.UnknownEvent)
             return
         self.frames += 1
         self._note(heard)

@@ -48,6 +48,8 @@ class Listener:
         self._positioned = positioned
         self._news = asyncio.Event()
         self._is_suspect = False
+        # The stream was lost, and what it missed has not been asked for yet.
+        self._has_gap = False
         self.witness = Witness()
         self._socket: PrivateSocket | None = None
         self._alive = False
@@ -122,6 +124,8 @@ class Listener:
         asked_at = await self._rest.now()
         if not await self._barrier() or self.witness.is_silent:
             await self._repair()
+        elif self._has_gap:
+            await self._ask()
         elif not await self.comes_true(lambda: self.witness.hole() is None):
             if self._is_suspect:
                 await self._repair()
@@ -146,10 +150,12 @@ class Listener:
     async def _ask(self) -> None:
         if self._whole_until is not None:
             await self._fill_up(self._whole_until - _BEFORE)
+        self._has_gap = False
         self.witness.asked_for_it()
 
     async def _repair(self) -> None:
         """Listen anew, then ask for everything since the stream was whole."""
+        self._has_gap = True
         await self.connect()
         if not await self._barrier():
             raise VenueDown("Bybit's private stream does not answer a ping")
@@ -188,6 +194,7 @@ class Listener:
                 self._control(frame)
         except UnreadableFrame as error:
             self._stream.refuse(str(error))
+            self.witness.torn(str(error))
         self._news.set()
 
     def _control(self, frame: Row) -> None:
