@@ -222,6 +222,14 @@ def test_order_examples_are_read() -> None:
     assert seen == (6 if DATA.exists() else 0)
 
 
+@pytest.mark.parametrize("gone", ["filled_qty", "status", "side", "client_order_id"])
+def test_an_order_with_a_hole_is_no_order(gone: str) -> None:
+    whole = FILL["data"]["order"]
+    assert parse_order(whole).filled == 3
+    with pytest.raises(UnreadableFrame, match=gone):
+        parse_order({name: value for name, value in whole.items() if name != gone})
+
+
 def test_position_examples_are_read() -> None:
     for test, body in bodies("test_position_routes"):
         if test == "test_close_all_positions":

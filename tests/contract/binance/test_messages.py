@@ -203,6 +203,9 @@ def test_conditional_orders_are_read_from_queries() -> None:
     assert (found.order.kind, found.order.status) == (OrderKind.STOP, VenueOrderStatus.OPEN)
     assert found.closes_position
     assert found.order.trigger_price == 95
+    assert rows.placed_algo({**row, "quantity": ""}).order.quantity == 0
+    with pytest.raises(UnreadableFrame, match="quantity"):
+        rows.placed_algo({**row, "quantity": None, "closePosition": False})
 
 
 # -- answers ------------------------------------------------------------------------------------------
@@ -231,6 +234,11 @@ REFUSED = [
     (429, '{"code":-1015,"msg":"Too many new orders"}', "-1015"),
     (404, "", "404"),
 ]
+
+
+def test_a_duplicate_id_proves_that_an_order_has_arrived() -> None:
+    body = '{"code":-4116,"msg":"ClientOrderId is duplicated."}'
+    assert verdict(Raw(400, body, {})).proof is Proof.OPEN
 
 
 @pytest.mark.parametrize(("status", "body"), OPEN)

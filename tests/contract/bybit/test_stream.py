@@ -71,6 +71,21 @@ async def test_a_cut_while_the_stop_goes_off_is_filled_up(stage: Stage) -> None:
     assert await broker.updates(seen + len(told)) == []
 
 
+async def test_a_gap_is_asked_for_until_there_is_an_answer(stage: Stage) -> None:
+    broker = await stage.opened()
+    await broker.submit(ENTRY, stage.at)
+    await broker.submit(STOP, stage.at)
+    seen = len(await broker.updates(0))
+    stage.house.faults(
+        {"method": "stream", "fault": "cut", "account": stage.account},
+        {"method": "order_history", "fault": "lose_reply", "account": stage.account},
+    )
+    stage.step(bar("100", "100", "94", "95"), flat("95"))
+    with pytest.raises(VenueDown):
+        await broker.updates(seen)
+    assert fills(await broker.updates(seen)) == [2], "the new socket is whole, what came before it is not"
+
+
 async def test_a_backfill_pages_through_everything(stage: Stage) -> None:
     broker = await stage.opened()
     await broker.updates(0)
@@ -103,6 +118,15 @@ async def test_while_the_venue_is_gone_it_is_down_and_afterwards_whole(stage: St
         await broker.updates(0)
     stage.house.faults()
     assert fills(await broker.updates(0)) == [2]
+
+
+async def test_an_answer_without_the_account_is_no_empty_wallet(stage: Stage) -> None:
+    broker = await stage.opened()
+    body = '{"retCode":0,"retMsg":"OK","result":{"list":[]},"retExtInfo":{},"time":1748865600000}'
+    stage.fault("account", "status_unworked", status=200, body=body)
+    with pytest.raises(VenueDown, match="holds no account"):
+        await broker.open("USDT", None)
+    assert await broker.open("USDT", None) == 10_000
 
 
 async def test_a_wrong_secret_does_not_open(stage: Stage) -> None:

@@ -141,6 +141,11 @@ async def test_each_documented_status_turns_the_request_away(stage: Stage, statu
     assert reply.code == str(status)
 
 
+def test_time_outs_and_duplicates_prove_no_refusal() -> None:
+    for code in (170007, 170032, 170146, 170147, 170310, 3400214, 110072):
+        assert proof("place_order", 200, code, "") is Proof.UNKNOWN
+
+
 def test_what_stands_already_is_done_only_for_what_asks_for_it() -> None:
     for method, codes in ALREADY_SO.items():
         for code in codes:

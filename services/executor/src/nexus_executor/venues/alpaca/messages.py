@@ -197,6 +197,9 @@ def parse_order(document: Document) -> OrderState:
     status = text_of(document, "status")
     if status not in _STATUSES:
         raise UnreadableFrame(f"unknown order status {status:.40}")
+    filled = number_of(document, "filled_qty")
+    if filled is None:
+        raise UnreadableFrame("filled_qty is missing")
     ended = [document.get(name) for name in ("canceled_at", "expired_at", "failed_at")]
     return OrderState(
         order_id=text_of(document, "id"),
@@ -206,7 +209,7 @@ def parse_order(document: Document) -> OrderState:
         kind=_KINDS[kind],
         status=status,
         quantity=number_of(document, "qty"),
-        filled=number_of(document, "filled_qty") or Decimal(0),
+        filled=filled,
         stop_price=number_of(document, "stop_price"),
         limit_price=number_of(document, "limit_price"),
         replaced_by=optional_text(document, "replaced_by"),

@@ -35,8 +35,9 @@ class Verdict(NamedTuple):
     row: Row
 
 
-# "Unknown error", "Internal error", "unexpected response", "timeout": execution status unknown.
-OPEN_CODES: Final = frozenset(("-1000", "-1001", "-1006", "-1007"))
+# "Unknown error", "Internal error", "unexpected response", "timeout": execution status unknown. "ClientOrderId is
+# duplicated": an order of this id has arrived.
+OPEN_CODES: Final = frozenset(("-1000", "-1001", "-1006", "-1007", "-4116"))
 # 5xx leaves the outcome open, but for these: throttled before it was looked at, and "Service Unavailable.".
 REFUSED_CODES_OF_5XX: Final = frozenset(("-1008",))
 FAILED_TEXT: Final = "Service Unavailable."

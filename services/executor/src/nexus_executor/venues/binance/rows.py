@@ -100,8 +100,10 @@ def placed(row: Row) -> Placed:
 
 def placed_algo(row: Row) -> Placed:
     """A conditional order; raises UnreadableFrame. Its quantity is 0 when it closes the position."""
-    status = _known(_STATUSES, row, "algoStatus")
+    status, closes = _known(_STATUSES, row, "algoStatus"), fields.flag(row, "closePosition")
     number = fields.whole(row, "algoId")
+    # An order for whatever is held has no quantity: 0, empty or left out.
+    has_none = closes and row.get("quantity") in (None, "")
     order = VenueOrder(
         ClientOrderId(fields.text(row, "clientAlgoId")),
         str(number),
@@ -109,11 +111,11 @@ def placed_algo(row: Row) -> Placed:
         fields.side(row, "side"),
         KINDS[_known(KINDS, row, "orderType")],
         _STATUSES[status],
-        Decimal(0) if row.get("quantity") is None else fields.amount(row, "quantity"),
+        Decimal(0) if has_none else fields.amount(row, "quantity"),
         Decimal(0) if row.get("actualQty") in (None, "") else fields.amount(row, "actualQty"),
         _price(row, "triggerPrice") or _price(row, "activatePrice"),
     )
-    updated, closes = fields.moment(row, "updateTime"), fields.flag(row, "closePosition")
+    updated = fields.moment(row, "updateTime")
     return Placed(order, number, True, status, updated, closes, status in ("TRIGGERED", "FINISHED"))
 
 

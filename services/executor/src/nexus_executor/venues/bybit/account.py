@@ -68,12 +68,17 @@ class AccountSetup:
             raise VenueDown(f"Bybit's margin mode: {error}") from error
 
     async def wallet(self, currency: str) -> Decimal:
-        """The wallet balance; 0 when the account has never had such a coin. Raises VenueDown."""
+        """The wallet balance; 0 when the account has never had such a coin. Raises VenueDown.
+
+        The venue lists an account's coins with something in them; an answer without the account says nothing.
+        """
         answer = await self._rest.ask("get_wallet_balance", accountType="UNIFIED", coin=currency)
         try:
             found = [messages.wallet_of(row, currency) for row in rows_of(answer, "list")]
         except UnreadableFrame as error:
             raise VenueDown(f"Bybit's wallet: {error}") from error
+        if not found:
+            raise VenueDown("Bybit's wallet: the answer holds no account")
         return next((wallet for wallet in found if wallet is not None), Decimal(0))
 
     # -- before an entry ----------------------------------------------------------------------------

@@ -40,7 +40,14 @@ BY_CODE: Final[Mapping[int, Proof]] = MappingProxyType(
         10016: Proof.UNKNOWN,  # server error
         10019: Proof.UNKNOWN,  # the trade service is restarting
         40004: Proof.UNKNOWN,  # modified while it was being replaced: check the order's status
+        110072: Proof.UNKNOWN,  # "OrderLinkedID is duplicate": an order of this id has arrived
         110079: Proof.UNKNOWN,  # the order is being processed
+        170007: Proof.UNKNOWN,  # time-out of the server behind the one that answers
+        170032: Proof.UNKNOWN,  # network error
+        170146: Proof.UNKNOWN,  # "order creation timeout"
+        170147: Proof.UNKNOWN,  # "order cancellation timeout"
+        170310: Proof.UNKNOWN,  # "order modification timeout"
+        3400214: Proof.UNKNOWN,  # "server error, please try again later"
     }
 )
 
