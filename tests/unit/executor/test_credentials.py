@@ -60,6 +60,7 @@ def test_what_is_wrong_with_a_file_is_said_without_its_secrets(
     with pytest.raises(ConfigurationError, match=sentence) as refused:
         keys_of(LIVE, written(tmp_path, text))
     assert "let nobody see me" not in str(refused.value)
+    assert "TOML" not in str(refused.value) or refused.value.__suppress_context__
 
 
 def test_without_a_file_it_is_said_how_to_make_one(tmp_path: Path) -> None:

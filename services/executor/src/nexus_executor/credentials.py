@@ -62,9 +62,9 @@ def read_credentials(path: Path) -> Mapping[AccountId, Keys]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} with the keys of live accounts cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except tomllib.TOMLDecodeError:
         # Its own text may quote a line with a secret in it.
-        raise ConfigurationError(f"{path} with the keys of live accounts is not valid TOML") from error
+        raise ConfigurationError(f"{path} with the keys of live accounts is not valid TOML") from None
     keys = dict(_tables(path, document, ()))
     for each in keys.values():
         redaction.register(each.key)

@@ -104,7 +104,8 @@ class VendorSession:
             return answered.raw
         except (TimeoutError, BaseError, aiohttp.ClientError, OSError) as error:
             cause = error.__cause__ or error
-            raise NoAnswer(f"{type(error).__name__}: {type(cause).__name__}") from error
+            # Their texts hold the address, with its signature.
+            raise NoAnswer(f"{type(error).__name__}: {type(cause).__name__}") from None
         raise NoAnswer("ccxt returned without an answer")
 
     async def connect(
@@ -128,7 +129,8 @@ class VendorSession:
         line.proxy = proxies[0] if proxies else None
         await line.open(session)
         if not line.isConnected or line.closed():
-            raise NoAnswer(f"the user stream cannot be opened: {line.error}")
+            # The error's text may hold the address, with the listen key.
+            raise NoAnswer(f"the user stream cannot be opened: {type(line.error).__name__}")
         return VendorLine(line)
 
     def _session(self) -> aiohttp.ClientSession:
