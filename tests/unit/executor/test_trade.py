@@ -406,3 +406,10 @@ def test_a_trail_that_was_tightened_stays_so_when_more_is_filled(verdict: Verdic
     protected = given(TRADE, *history).when(entry("0.06", "60000")).events[1]
     assert isinstance(protected, ProtectionSet)
     assert protected.trail_distance == 400
+
+
+def test_what_a_plan_lays_below_zero_or_nowhere_is_laid_at_a_tick(verdict: Verdict) -> None:
+    wild = verdict(Direction.SHORT, target_distance="45000", trail_distance="0.01")
+    protected = given(TRADE, *story(consider(wild))).when(entry()).events[1]
+    assert isinstance(protected, ProtectionSet)
+    assert protected.second_target == protected.trail_distance == BTC.tick_size

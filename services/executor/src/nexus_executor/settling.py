@@ -82,15 +82,18 @@ class Settling:
         is asked. A request this process has tried at this instant already is left for the next one.
         """
         self._forget_settled()
+        # Each of them may take a time-out to find out, which others would wait for: once is enough.
+        silent: set[AccountId] = set()
         for started in list(self._view.unsettled.values()):
             holding = self._view.trade_of(started.order)
-            if holding is None or not self._owns(holding.account):
+            if holding is None or not self._owns(holding.account) or holding.account in silent:
                 continue
             if at is not None and self._tried.get(started.event_id) == at:
                 continue
             try:
                 broker = await self._connections.broker(holding.account)
             except VenueDown:
+                silent.add(holding.account)
                 continue
             if at is not None:
                 self.tried(started, at)

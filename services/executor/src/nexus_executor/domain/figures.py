@@ -80,20 +80,24 @@ def levels(
     *,
     whole: bool,
 ) -> Levels:
-    """The plan's distances laid at the average fill price, on the instrument's grid."""
-    sign = direction.sign
-    stop = round_stop(average - sign * plan.stop_distance, instrument, direction)
-    first = round_target(average + sign * plan.target_distance, instrument, direction)
+    """The plan's distances laid at the average fill price, on the instrument's grid and above zero."""
+    sign, tick = direction.sign, instrument.tick_size
+
+    def placed(price: Decimal) -> Decimal:
+        return plain(max(price, tick))
+
+    stop = placed(round_stop(average - sign * plan.stop_distance, instrument, direction))
+    first = placed(round_target(average + sign * plan.target_distance, instrument, direction))
     if whole:
-        return Levels(plain(stop), plain(first), None, None, None)
+        return Levels(stop, first, None, None, None)
     far = average + sign * plan.target_distance * targets.second_factor
     start = average + sign * plan.trail_after_r * plan.stop_distance
     return Levels(
-        plain(stop),
-        plain(first),
-        plain(round_target(far, instrument, direction)),
-        plain(max(round_price(plan.trail_distance, instrument), instrument.tick_size)),
-        plain(round_target(start, instrument, direction)),
+        stop,
+        first,
+        placed(round_target(far, instrument, direction)),
+        placed(round_price(plan.trail_distance, instrument)),
+        placed(round_target(start, instrument, direction)),
     )
 
 
