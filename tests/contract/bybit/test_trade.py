@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
@@ -304,3 +305,23 @@ async def test_a_key_that_is_revoked_says_so(stage: Stage) -> None:
     assert refused.code == "10003"
     with pytest.raises(VenueDown, match="10003"):
         await broker.positions()
+
+
+# -- limits -------------------------------------------------------------------------------------------
+
+
+async def test_a_limit_for_a_second_is_over_a_second_later_in_the_same_turn(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop for each of many positions must not be held back until the next turn."""
+    passed = [100.0]
+    monkeypatch.setattr("nexus_executor.venues.bybit.rest.time", SimpleNamespace(monotonic=lambda: passed[0]))
+    stage.flag("rate_limit", 10)
+    broker = await stage.opened()
+    sent = [await broker.submit(STOP, stage.at) for _ in range(11)]
+    assert [reply.code for reply in sent if isinstance(reply, Refused)][-1] == "not-sent"
+    stage.flag("rate_limit", 100)
+    passed[0] += 1
+    again = await broker.submit(STOP, stage.at)
+    assert isinstance(again, Refused)
+    assert again.code != "not-sent", "it went out: nothing is held that a stop could belong to"

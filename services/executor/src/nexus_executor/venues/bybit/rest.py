@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -91,6 +92,7 @@ class Rest:
         self._address = budget or RateBudget(ADDRESS_LIMIT, ADDRESS_SECONDS)
         self._limits = _Limits()
         self._told_at: datetime | None = None
+        self._turn: tuple[datetime, float] | None = None
 
     async def now(self) -> datetime:
         """The time of the turn, else the venue's; raises VenueDown."""
@@ -164,7 +166,7 @@ class Rest:
     async def _exchange(
         self, method: str, at: datetime, params: Mapping[str, Any], *, urgent: bool
     ) -> Answer:
-        now = self._clock.now() or at
+        now = self._moment(self._clock.now() or at)
         self._admit(method, now, urgent=urgent)
         loop = asyncio.get_running_loop()
         try:
@@ -183,6 +185,13 @@ class Rest:
         return Answer(
             whole_of(document, "retCode"), text_of(document, "retMsg", empty=True), _result(document)
         )
+
+    def _moment(self, at: datetime) -> datetime:
+        """The time that budgets count by: limits hold for a second, and a turn may take several."""
+        passed = time.monotonic()
+        if self._turn is None or self._turn[0] != at:
+            self._turn = at, passed
+        return at + timedelta(seconds=passed - self._turn[1])
 
     def _admit(self, method: str, now: datetime, *, urgent: bool) -> None:
         for budget in (self._limits.of(method), self._address):
