@@ -222,6 +222,15 @@ def test_order_examples_are_read() -> None:
     assert seen == (6 if DATA.exists() else 0)
 
 
+def test_a_replaced_order_speaks_of_the_one_in_its_place() -> None:
+    frame = deepcopy(FILL)
+    frame["data"] |= {"event": "replaced"}
+    frame["data"]["order"] |= {"status": "replaced", "replaced_by": "b7"}
+    assert parse_frame(frame) == ("b7", ())
+    frame["data"]["order"]["replaced_by"] = None
+    assert parse_frame(frame) == (frame["data"]["order"]["id"], ())
+
+
 @pytest.mark.parametrize("gone", ["filled_qty", "status", "side", "client_order_id"])
 def test_an_order_with_a_hole_is_no_order(gone: str) -> None:
     whole = FILL["data"]["order"]

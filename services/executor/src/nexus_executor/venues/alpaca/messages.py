@@ -145,6 +145,9 @@ def parse_frame(frame: Document) -> tuple[str | None, tuple[VenueUpdate, ...]]:
             key=f"{event}:{order.order_id}:{at.isoformat()}",
         )
         return order.order_id, (notice,)
+    if event == "replaced" and order.replaced_by is not None:
+        # The word about the order that takes its place; another one need not follow.
+        return order.replaced_by, ()
     return order.order_id, ()
 
 
