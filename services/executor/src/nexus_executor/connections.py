@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from nexus_common.contracts.session import AccountSpec
@@ -10,7 +10,7 @@ from nexus_common.contracts.values import AccountId
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_executor.domain.traits import TRAITS, VenueTraits
 from nexus_executor.domain.view import View
-from nexus_executor.venues.broker import Broker, VenueDown
+from nexus_executor.venues.broker import Broker, VenueDown, VenueUpdate
 
 
 class Unusable(VenueDown):
@@ -32,6 +32,13 @@ class Connections:
         if account not in self._open:
             await self.open(account)
         return self._open[account]
+
+    async def hear(self, account: AccountId, after: int) -> Sequence[VenueUpdate] | VenueDown:
+        """Its venue's messages behind a number, or why there are none."""
+        try:
+            return await (await self.broker(account)).updates(after)
+        except VenueDown as error:
+            return error
 
     async def open(self, account: AccountId) -> Decimal:
         """Connect an account; returns its wallet as its venue states it then. Raises VenueDown or Unusable."""

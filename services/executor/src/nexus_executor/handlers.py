@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -166,7 +167,18 @@ class ExecutorReactor:
             await desk.handle(ACCOUNT, name, command, cause=cause, account=name)
 
     async def _pull(self, accounts: Sequence[AccountId], desk: Desk) -> list[AccountId]:
-        return [account for account in accounts if await self._updates.pull(account, desk)]
+        """Those that answered. All are asked at once: a venue that is slow holds up nobody else."""
+        if len(accounts) == 1:  # as in most played markets, which spares a task
+            return [account for account in accounts if await self._updates.pull(account, desk)]
+        asked = [self._updates.hear(account, desk) for account in accounts]
+        heard = await asyncio.gather(*asked, return_exceptions=True)
+        answering = []
+        for account, updates in zip(accounts, heard, strict=True):
+            if isinstance(updates, BaseException) and not isinstance(updates, VenueDown):
+                raise updates
+            if await self._updates.record(account, updates, desk):
+                answering.append(account)
+        return answering
 
     async def _check(self, answering: Sequence[AccountId], at: datetime, desk: Desk) -> None:
         """Ask again where something should have been heard by now, and compare the accounts that are due."""

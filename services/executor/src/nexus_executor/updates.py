@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Final, TypeVar, assert_never
 from uuid import UUID
@@ -61,16 +60,22 @@ class Updates:
 
     async def pull(self, account: AccountId, desk: Desk) -> bool:
         """Record everything new of one account; False when its venue does not answer."""
-        try:
-            broker = await self._connections.broker(account)
-            updates = await broker.updates(desk.handled(source(account)))
-        except Unusable as error:
-            cause = ids.derived(ids.NEXUS, f"account/{account}/unusable/{error}")
+        return await self.record(account, await self.hear(account, desk), desk)
+
+    async def hear(self, account: AccountId, desk: Desk) -> Sequence[VenueUpdate] | VenueDown:
+        """Ask a venue for what is new; nothing is recorded, so several can be asked at once."""
+        return await self._connections.hear(account, desk.handled(source(account)))
+
+    async def record(
+        self, account: AccountId, updates: Sequence[VenueUpdate] | VenueDown, desk: Desk
+    ) -> bool:
+        """Record what was heard; False when there was no answer."""
+        if isinstance(updates, Unusable):
+            cause = ids.derived(ids.NEXUS, f"account/{account}/unusable/{updates}")
             seen = self._view.last_seen[account]  # No turn's time is known here.
-            notice = RecordNotice(account, f"not traded: {error}", seen, key=str(error))
+            notice = RecordNotice(account, f"not traded: {updates}", seen, key=str(updates))
             await self._decide(ACCOUNT, account, notice, cause, account, desk)
-            return False
-        except VenueDown:
+        if isinstance(updates, VenueDown):
             return False
         for update in updates:
             expected = desk.handled(source(account)) + 1
@@ -294,11 +299,6 @@ def _is_complete(filled: Sequence[Envelope[Event]]) -> bool:
 
 def _given(value: T | None, update: VenueUpdate) -> T:
     if value is None:
-        raise InvariantBroken(
-            f"update {update.sequence} ({update.kind} at {_when(update.at)}) lacks a figure"
-        )
+        when = update.at.isoformat(timespec="seconds")
+        raise InvariantBroken(f"update {update.sequence} ({update.kind} at {when}) lacks a figure")
     return value
-
-
-def _when(at: datetime) -> str:
-    return at.isoformat(timespec="seconds")
