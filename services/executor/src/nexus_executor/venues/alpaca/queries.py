@@ -76,7 +76,9 @@ class Queries:
         """All orders of a status that were placed behind a moment, oldest first; legs as orders of their own."""
         found: dict[str, OrderState] = {}
         while True:
+            # Options and crypto that the owner trades by hand are none of ours, and have rows of other shapes.
             data = {"status": status, "limit": str(_PAGE), "direction": "asc", "nested": "false"}
+            data["asset_class"] = "us_equity"
             if after is not None:
                 data["after"] = format_instant(after)
             rows = await self.rows("/orders", data, urgent=True)
