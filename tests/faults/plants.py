@@ -138,8 +138,8 @@ PLANTS: Final[tuple[Plant, ...]] = (
     Plant(
         "the stop's side of the entry is mirrored",
         f"{_EXECUTOR}/domain/figures.py",
-        "    stop = round_stop(average - sign * plan.stop_distance, instrument, direction)\n",
-        "    stop = round_stop(average + sign * plan.stop_distance, instrument, direction)\n",
+        "round_stop(average - sign * plan.stop_distance, instrument, direction)",
+        "round_stop(average + sign * plan.stop_distance, instrument, direction)",
         (f"{_UNIT}/test_trade.py",),
     ),
     Plant(
