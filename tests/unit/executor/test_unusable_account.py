@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from nexus_common.contracts.account import AccountNoted, AccountOpened
-from nexus_common.contracts.trade import TradeDeclined, TradeEntered
+from nexus_common.contracts.decider import InvariantBroken
+from nexus_common.contracts.trade import ProtectionSet, TradeDeclined, TradeEntered
 
 
 async def test_its_owner_is_told_once_and_it_is_traded_when_it_is_set_right(
@@ -61,3 +64,27 @@ async def test_an_owner_hears_of_a_position_without_a_stop_while_its_venue_is_si
     world.lose = lambda call: None
     await world.flat("60000", minutes=2)
     assert world.held() == 0
+
+
+async def test_a_venue_whose_orders_do_not_settle_is_left_for_the_next_turn(
+    make_world: Callable[..., Any], verdict: Any, to_risk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nexus_executor.handlers.PASSES_MAX", 1)
+    world = make_world(conclusive=False)
+    await world.start()
+    await world.flat("60000")
+    await world.flat("60000", to_risk(verdict()))
+    assert "do not settle" in (await world.all_of(AccountNoted))[0].text
+    await world.flat("60000")
+    assert await world.all_of(ProtectionSet)
+
+
+async def test_orders_that_do_not_settle_at_an_exchange_that_answers_for_certain_are_our_fault(
+    make_world: Callable[..., Any], verdict: Any, to_risk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nexus_executor.handlers.PASSES_MAX", 1)
+    world = make_world()
+    await world.start()
+    await world.flat("60000")
+    with pytest.raises(InvariantBroken, match="do not settle"):
+        await world.flat("60000", to_risk(verdict()))

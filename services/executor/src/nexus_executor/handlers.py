@@ -117,11 +117,25 @@ class ExecutorReactor:
             if not touched:
                 return
             await self._pull(touched, desk)
-        restless = ", ".join(list(self._view.restless)[:5])
-        raise InvariantBroken(
-            f"orders do not settle at {turn.at:%Y-%m-%d %H:%M} within {PASSES_MAX} passes; trades {restless}: "
-            "their venue answers in a way that always asks for more"
-        )
+        await self._leave_for_later(touched, turn.at, desk)
+
+    async def _leave_for_later(self, accounts: Sequence[AccountId], at: datetime, desk: Desk) -> None:
+        """Accounts whose orders do not settle: our own fault at a venue that answers for certain, else its own.
+
+        What a real venue does must not stop the accounts of others; it is tried again next turn.
+        """
+        trouble = f"orders do not settle within {PASSES_MAX} passes"
+        if any(map(self._connections.is_conclusive, accounts)):
+            restless = ", ".join(list(self._view.restless)[:5])
+            raise InvariantBroken(
+                f"{trouble} at {at:%Y-%m-%d %H:%M}; trades {restless}: what is wanted always asks for more"
+            )
+        for account in accounts:
+            cause = ids.timer_id(f"unsettled/{account}", at)
+            notice = RecordNotice(
+                account, f"{trouble}; they are tried again", at, key=f"unsettled/{at:%Y-%m-%dT%H}"
+            )
+            await desk.handle(ACCOUNT, account, notice, cause=cause, account=account)
 
     async def quiet(self, at: datetime, desk: Desk) -> Quiet | None:
         """Until a held trade's time or its break-even price; what its orders do, their venue knows."""

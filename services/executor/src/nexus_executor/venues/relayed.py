@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
 from nexus_common.contracts.values import AccountId, Symbol
 from nexus_common.runtime.ports import Clock
@@ -17,6 +17,8 @@ from nexus_executor.venues.broker import (
     OrderRequest,
     Refused,
     SubmitReply,
+    Unknown,
+    VenueDown,
     VenueOrder,
     VenuePosition,
     VenueUpdate,
@@ -27,8 +29,13 @@ from nexus_executor.venues.paper import Gateway
 STALE_AFTER: Final = timedelta(seconds=60)
 
 
+# What a parser raises over an answer that nobody foresaw.
+_MISREAD: Final = (LookupError, ValueError, ArithmeticError)
+_T = TypeVar("_T")
+
+
 class Relayed:
-    """Hands everything on."""
+    """Hands everything on. An answer that breaks a parser is a venue's silence, not the end of other accounts."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -42,36 +49,50 @@ class Relayed:
         return self._broker.conclusive_lookup
 
     async def open(self, currency: str, balance: Decimal | None) -> Decimal:
-        return await self._broker.open(currency, balance)
+        return await _read(self._broker.open(currency, balance))
 
     async def submit(self, order: OrderRequest, at: datetime) -> SubmitReply:
-        return await self._broker.submit(order, at)
+        return await _replied(self._broker.submit(order, at))
 
     async def cancel(self, order: OrderRequest) -> ChangeReply:
-        return await self._broker.cancel(order)
+        return await _replied(self._broker.cancel(order))
 
     async def amend(
         self, order: OrderRequest, trigger_price: Decimal, quantity: Decimal | None = None
     ) -> ChangeReply:
-        return await self._broker.amend(order, trigger_price, quantity)
+        return await _replied(self._broker.amend(order, trigger_price, quantity))
 
     async def lookup(self, order: OrderRequest) -> LookupReply:
-        return await self._broker.lookup(order)
+        return await _replied(self._broker.lookup(order))
 
     async def updates(self, after: int) -> Sequence[VenueUpdate]:
-        return await self._broker.updates(after)
+        return await _read(self._broker.updates(after))
 
     async def backfill(self, since: datetime, symbols: Sequence[Symbol]) -> None:
-        await self._broker.backfill(since, symbols)
+        await _read(self._broker.backfill(since, symbols))
 
     async def open_orders(self) -> Sequence[VenueOrder]:
-        return await self._broker.open_orders()
+        return await _read(self._broker.open_orders())
 
     async def positions(self) -> Sequence[VenuePosition]:
-        return await self._broker.positions()
+        return await _read(self._broker.positions())
 
     async def close(self) -> None:
         await self._broker.close()
+
+
+async def _read(question: Awaitable[_T]) -> _T:
+    try:
+        return await question
+    except _MISREAD as error:
+        raise VenueDown(f"an answer of the venue could not be read ({type(error).__name__})") from error
+
+
+async def _replied(request: Awaitable[_T]) -> _T | Unknown:
+    try:
+        return await request
+    except _MISREAD as error:
+        return Unknown(f"an answer of the venue could not be read ({type(error).__name__})")
 
 
 class SimulatedAccount(Relayed):
