@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from nexus_common.contracts.account import AccountOpened, BalanceChanged
 from nexus_common.contracts.envelope import Recorded
@@ -29,6 +29,10 @@ from nexus_market.exchange import duplicate_orders, unprotected_spans
 
 Records = Sequence[Mapping[str, Any]]
 HAND = "web_"
+
+
+# Turns at most this far apart.
+_BUSY: Final = timedelta(seconds=5)
 
 
 @dataclass(slots=True)
@@ -57,6 +61,11 @@ class Told:
     def at(self, recorded: Recorded[Event]) -> datetime:
         position = recorded.global_position
         return next((at for at, head in self.turns if position <= head), self.turns[-1][0])
+
+    def waited(self, recorded: Recorded[Event]) -> timedelta:
+        """How long there was no turn before the one in which this was recorded."""
+        at = self.at(recorded)
+        return at - max((turn for turn, _ in self.turns if turn < at), default=at)
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [recorded.event for recorded in self.events if isinstance(recorded.event, kind)]
@@ -195,7 +204,8 @@ def _resolutions(told: Told, finding: Finding) -> None:
             case SubmitAccepted() if event.client_order_id in unknown:
                 since = unknown[event.client_order_id]
                 finding.adopted.append((told.at(recorded) - since) / timedelta(seconds=1))
-            case SubmitProvenAbsent() if event.client_order_id in started:
+            # A proof needs three turns behind the deadline; where they come by the minute it says nothing.
+            case SubmitProvenAbsent() if event.client_order_id in started and told.waited(recorded) <= _BUSY:
                 deadline = started[event.client_order_id].deadline
                 finding.absent.append((told.at(recorded) - deadline) / timedelta(seconds=1))
             case _:
