@@ -29,6 +29,7 @@ from nexus_executor.venues.broker import (
     VenuePosition,
 )
 from nexus_executor.venues.paper import PaperBroker, WireGateway
+from nexus_market.exchange import Ohlcv
 from nexus_simvenue.faults import Fault
 
 pytest_generate_tests = generate
@@ -85,6 +86,34 @@ async def test_a_stop_stands_is_moved_and_triggers(stage: Stage) -> None:
     assert (fill.side, fill.quantity, fill.price) == (Side.SELL, Decimal(2), Decimal(96))
     assert await broker.positions() == []
     assert await broker.open_orders() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "trigger", "closed", "price"),
+    [
+        (OrderKind.STOP, "95", bar("100", "100", "94", "95"), "95"),
+        (OrderKind.TAKE_PROFIT, "105", bar("100", "106", "100", "105"), "105"),
+    ],
+)
+async def test_a_way_out_for_a_quantity_waits_on_its_side_of_the_market(
+    stage: Stage, kind: OrderKind, trigger: str, closed: Ohlcv, price: str
+) -> None:
+    if kind is OrderKind.TAKE_PROFIT and stage.row.traits.reserves_quantity:
+        return  # there it is the executor that takes targets
+    broker = await stage.broker()
+    await broker.submit(stage.entry, stage.at)
+    out = stage.order("out", Side.SELL, kind, trigger_price=Decimal(trigger), reduce_only=True)
+    assert isinstance(await broker.submit(out, stage.at), Accepted)
+    [standing] = await broker.open_orders()
+    assert (standing.client_order_id, standing.kind) == (out.client_order_id, kind)
+    stage.step(closed, flat(price))
+    [_, fill] = fills(await broker.updates(0))
+    assert (fill.client_order_id, fill.quantity, fill.price) == (
+        out.client_order_id,
+        Decimal(2),
+        Decimal(price),
+    )
+    assert await broker.positions() == []
 
 
 async def test_a_short_is_told_with_its_sign(stage: Stage) -> None:

@@ -93,6 +93,17 @@ async def test_each_documented_refusal_is_definite(stage: Stage) -> None:
     assert stage.ordered() == []
 
 
+@fits(lambda row: bool(row.doubts))
+async def test_a_code_that_says_nothing_about_the_order_is_unknown(stage: Stage) -> None:
+    broker = await stage.broker()
+    for code in stage.row.doubts:
+        stage.fault("submit", Fault.REFUSE, code=code)
+        reply = await broker.submit(stage.order(f"d{code.strip('-')}", Side.BUY, OrderKind.MARKET), stage.at)
+        assert isinstance(reply, Unknown), f"{code}: {reply}"
+        stage.step(seconds=LATER)
+    assert len(stage.house.fired()) == len(stage.row.doubts)
+
+
 @fits(lambda row: Fault.LIMIT in row.can_fail)
 @given(*((Fault.LIMIT, {"status": status, "seconds": 3}) for status in (429, 418, 403)))
 async def test_too_many_requests_is_a_refusal_and_then_patience(stage: Stage, fault: Case) -> None:

@@ -248,11 +248,18 @@ PLANTS: Final[tuple[Plant, ...]] = (
         (*_BROKERS, _MATRIX),
     ),
     Plant(
-        "Binance: a message that cannot be read ends the stream",
-        f"{_EXECUTOR}/venues/binance/user_stream.py",
-        "            self._private.refuse(str(error))\n",
-        "            raise\n",
-        _BROKERS,
+        "Binance: a number that is missing is read as zero",
+        f"{_EXECUTOR}/venues/binance/fields.py",
+        '        raise UnreadableFrame(f"field {name} is no number")\n    spelled',
+        "        return Decimal(0)\n    spelled",
+        ("tests/contract/binance",),
+    ),
+    Plant(
+        "Binance: a message that cannot be read is taken for an empty one",
+        f"{_EXECUTOR}/venues/binance/fields.py",
+        '        raise UnreadableFrame(f"no JSON: {type(error).__name__}") from error\n',
+        "        return {}\n",
+        ("tests/contract/binance", *_BROKERS),
     ),
     Plant(
         "Bybit: the trigger's side is mirrored",
@@ -266,7 +273,7 @@ PLANTS: Final[tuple[Plant, ...]] = (
         f"{_EXECUTOR}/venues/bybit/evidence.py",
         "        10016: Proof.UNKNOWN,  # server error\n",
         "        10016: Proof.REFUSED,  # server error\n",
-        ("tests/contract/bybit",),
+        _BROKERS,
     ),
     Plant(
         "Alpaca: a 5xx is read as a refusal",
