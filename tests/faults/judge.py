@@ -29,6 +29,7 @@ from nexus_market.exchange import duplicate_orders, unprotected_spans
 
 Records = Sequence[Mapping[str, Any]]
 HAND = "web_"
+UNPROTECTED = timedelta(seconds=5)
 
 
 # Turns at most this far apart.
@@ -160,9 +161,12 @@ def _naked(records: Records, told: Told, limit: float, finding: Finding) -> None
         start, end = span.start, span.end or last
         if start is None or end is None or (over is not None and start >= over):
             continue  # what its owner holds by hand beyond our trade is his
-        seconds = (min(end, over or end) - start) / timedelta(seconds=1)
+        end = min(end, over or end)
+        seconds = (end - start) / timedelta(seconds=1)
         finding.naked.append(seconds)
-        if seconds > limit:
+        # Nothing is done between turns: the first one behind the five seconds is in time.
+        in_time = next((at for at, _ in told.turns if at - start > UNPROTECTED), end)
+        if seconds > limit and end > in_time:
             finding.problems.append(f"naked for {seconds:g} s from {start:%H:%M:%S}, limit {limit:g} s")
 
 
