@@ -255,9 +255,9 @@ PLANTS: Final[tuple[Plant, ...]] = (
         ("tests/contract/binance",),
     ),
     Plant(
-        "Binance: a message that cannot be read is taken for an empty one",
-        f"{_EXECUTOR}/venues/binance/fields.py",
-        '        raise UnreadableFrame(f"no JSON: {type(error).__name__}") from error\n',
+        "A message that cannot be read is taken for an empty one",
+        f"{_EXECUTOR}/venues/exact_json.py",
+        '        raise UnreadableFrame(f"no JSON: {type(error).__name__}") from None\n',
         "        return {}\n",
         ("tests/contract/binance", *_BROKERS),
     ),

@@ -16,8 +16,9 @@ from nexus_common.contracts.order import Liquidity, OrderKind
 from nexus_common.contracts.values import Side
 from nexus_executor.venues.binance import messages, rows
 from nexus_executor.venues.binance.evidence import Proof, Raw, verdict
-from nexus_executor.venues.binance.fields import UnreadableFrame, document
+from nexus_executor.venues.binance.fields import UnreadableFrame
 from nexus_executor.venues.broker import UpdateKind, VenueOrderStatus
+from nexus_executor.venues.exact_json import exact_json
 
 # Recorded messages that are none of ours, and why.
 LEFT_OUT: Mapping[str, str] = {
@@ -103,7 +104,7 @@ def test_every_recorded_message_of_ours_is_read() -> None:
         if name in STREAM:
             assert tuple(u.kind for u in messages.read(text).updates) == STREAM[name], name
         else:
-            ROWS[name](document(text))
+            ROWS[name](exact_json(text))
     seen = {name for name, _ in recorded("nautilus")}
     if seen:
         assert set(STREAM) | set(ROWS) <= seen

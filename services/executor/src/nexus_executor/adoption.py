@@ -19,6 +19,7 @@ from nexus_common.contracts.trade import AdoptPosition, Found, RecordEntryFill, 
 from nexus_common.contracts.values import AccountId, Direction, Side, Symbol, TradeId
 from nexus_common.runtime.ports import Desk
 from nexus_executor.connections import Connections
+from nexus_executor.deciding import decide
 from nexus_executor.domain.account import ACCOUNT, AccountState
 from nexus_executor.domain.adoption import divide, manual_plan, share
 from nexus_executor.domain.holding import Holding
@@ -83,7 +84,7 @@ class Adoption:
             if part:
                 fee = share(fill.fee, part, fill.quantity)
                 closed = RecordExitFill(MANUAL, part, fill.price, fee, fill.at)
-                await self._decide(holding, closed, cause, desk)
+                await decide(holding, closed, cause, desk)
         if not division.rest:
             return
         fee = share(fill.fee, division.rest, fill.quantity)
@@ -137,7 +138,7 @@ class Adoption:
         added = RecordEntryFill(
             quantity, fill.price, fee, trade.entry_complete, instrument, self._rules.targets, fill.at
         )
-        await self._decide(holding, added, cause, desk)
+        await decide(holding, added, cause, desk)
 
     async def _adopt(
         self,
@@ -199,18 +200,6 @@ class Adoption:
         if self._connections.traits(account).whole_quantity:
             return quantity // 1 * 1
         return floor_quantity(quantity, instrument)
-
-    async def _decide(
-        self, holding: Holding, command: RecordExitFill | RecordEntryFill, cause: UUID, desk: Desk
-    ) -> None:
-        await desk.handle(
-            TRADE,
-            holding.trade,
-            command,
-            cause=cause,
-            correlation=holding.correlation,
-            account=holding.account,
-        )
 
 
 def _counts_already(holding: Holding, fill: HandFill) -> bool:

@@ -63,11 +63,6 @@ class Connections:
         """Whether its venue keeps every message and answers for certain."""
         return (self._open.get(account) or self._made(account)).conclusive_lookup
 
-    def reconnects(self, account: AccountId) -> int:
-        """How often the account's broker lost its connection and made a new one, as far as it counts that."""
-        broker = self._open.get(account)
-        return 0 if broker is None else int(getattr(broker, "reconnects", 0))
-
     def _made(self, account: AccountId) -> Broker:
         if account not in self._unopened:
             self._unopened[account] = self._make(self._view.accounts[account].spec)

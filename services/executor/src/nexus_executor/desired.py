@@ -21,6 +21,7 @@ from nexus_common.contracts.values import AccountId, Symbol
 from nexus_common.runtime.ports import Desk
 from nexus_executor.adoption import Adoption
 from nexus_executor.connections import Connections
+from nexus_executor.deciding import decide
 from nexus_executor.domain import last_hop
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.holding import Holding
@@ -161,15 +162,9 @@ class Desired:
                 text = f"{quantity:f} {holding.symbol} {why}: written off"
                 cause = ids.derived(UUID(holding.trade), "written off")
                 await self._adoption.note(holding.account, text, at, cause, desk)
-        await desk.handle(
-            TRADE,
-            holding.trade,
-            command,
-            # What had been given up can come to light after all, and be given up again.
-            cause=ids.derived(UUID(holding.trade), f"{purpose}/{trade.quantity:f}"),
-            correlation=holding.correlation,
-            account=holding.account,
-        )
+        # What had been given up can come to light after all, and be given up again.
+        cause = ids.derived(UUID(holding.trade), f"{purpose}/{trade.quantity:f}")
+        await decide(holding, command, cause, desk)
 
 
 def _urgency(change: Change) -> int:

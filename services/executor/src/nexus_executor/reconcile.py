@@ -102,7 +102,6 @@ class Reconciler:
         self._rules = rules
         # When each account was last found to be as its venue says, or was made so.
         self._agreed: dict[AccountId, datetime] = {}
-        self._reconnects: dict[AccountId, int] = {}
         self._gone: dict[tuple[AccountId, Symbol], _Gone] = {}
 
     def is_new(self, account: AccountId) -> bool:
@@ -111,7 +110,7 @@ class Reconciler:
 
     def is_due(self, account: AccountId, at: datetime) -> bool:
         last = self._agreed.get(account)
-        if last is None or self._connections.reconnects(account) != self._reconnects.get(account, 0):
+        if last is None:
             return True
         holds = any(holding.filled_at is not None for holding in self._view.held_by(account))
         seconds = self._rules.reconcile_seconds
@@ -131,7 +130,6 @@ class Reconciler:
 
     async def reconcile(self, account: AccountId, at: datetime, desk: Desk) -> bool:
         """To be called when all updates of the account are recorded; False when its venue does not answer."""
-        reconnects = self._connections.reconnects(account)
         try:
             broker = await self._connections.broker(account)
             if self.is_new(account):
@@ -144,7 +142,7 @@ class Reconciler:
             return False
         if not await self._report(account, found, at, desk):
             return True  # An order of ours is on its way; looked at again in the next turn.
-        self._agreed[account], self._reconnects[account] = at, reconnects
+        self._agreed[account] = at
         return True
 
     async def backfill(self, account: AccountId, since: datetime, desk: Desk) -> None:

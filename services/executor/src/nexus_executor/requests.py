@@ -22,6 +22,7 @@ from nexus_common.contracts.trade import (
 )
 from nexus_common.contracts.values import AccountId, Direction, Mode, Origin, Profile, TradeId, UserId
 from nexus_common.runtime.ports import Desk
+from nexus_executor.deciding import decide
 from nexus_executor.domain import last_hop
 from nexus_executor.domain.figures import plain
 from nexus_executor.domain.holding import Holding, Session
@@ -72,7 +73,7 @@ class Requests:
                     return
                 for holding in self._view.held_by(account, symbol):
                     command = OrderExit(ExitReason.MANUAL, f"closed by {user}", at)
-                    await self._decide(holding, command, envelope.event_id, desk)
+                    await decide(holding, command, envelope.event_id, desk)
             case KillRequested(user=user):
                 await self._kill(user, envelope, at, desk)
             case ProposalAnswered():
@@ -89,10 +90,10 @@ class Requests:
             if not self._is_his(account, user):
                 continue
             for holding in self._proposed_on(account):
-                await self._decide(holding, ExpireProposal("killed", at), envelope.event_id, desk)
+                await decide(holding, ExpireProposal("killed", at), envelope.event_id, desk)
             for holding in self._view.held_by(account):
                 command = OrderExit(ExitReason.KILL, f"killed by {user}", at)
-                await self._decide(holding, command, envelope.event_id, desk)
+                await decide(holding, command, envelope.event_id, desk)
 
     def _proposed_on(self, account: AccountId) -> list[Holding]:
         known = [self._view.holdings[trade] for trade in self._view.proposals]
@@ -109,7 +110,7 @@ class Requests:
         price = self._view.bars.price(holding.venue, holding.symbol, at, age)
         refusal = self._refusal(verdict, holding.account, at) if event.approved else None
         command = AnswerProposal(verdict, event.approved, event.user, price, refusal, at)
-        await self._decide(holding, command, envelope.event_id, desk)
+        await decide(holding, command, envelope.event_id, desk)
 
     # -- the sentinel -------------------------------------------------------------------------------
 
@@ -123,7 +124,7 @@ class Requests:
                         if holding.proposed is None
                         else ExpireProposal(f"black swan: {fall}", at)
                     )
-                    await self._decide(holding, command, envelope.event_id, desk)
+                    await decide(holding, command, envelope.event_id, desk)
             case AmberRaised():
                 for holding in self._crypto_longs():
                     if holding.proposed is None:
@@ -149,7 +150,7 @@ class Requests:
         distance = max(
             round_price(trade.terms.atr * self._rules.amber_trail_atr, instrument), instrument.tick_size
         )
-        await self._decide(holding, TightenTrail(plain(distance), "amber", at), cause, desk)
+        await decide(holding, TightenTrail(plain(distance), "amber", at), cause, desk)
 
     # -- shield -------------------------------------------------------------------------------------
 
@@ -163,7 +164,7 @@ class Requests:
         for holding in self._view.held_by(account, event.symbol):
             if (holding.venue, holding.direction) == (event.venue, event.direction):
                 command = OrderExit(reason, event.reason, at)
-                await self._decide(holding, command, envelope.event_id, desk)
+                await decide(holding, command, envelope.event_id, desk)
 
     async def _entry_approved(
         self,
@@ -240,16 +241,6 @@ class Requests:
 
     def _session_of(self, user: UserId) -> Session:
         return self._view.sessions.get(user, Session(user, Mode.WATCHER, Profile.CONSERVATIVE))
-
-    async def _decide(self, holding: Holding, command: TradeCommand, cause: UUID, desk: Desk) -> None:
-        await desk.handle(
-            TRADE,
-            holding.trade,
-            command,
-            cause=cause,
-            correlation=holding.correlation,
-            account=holding.account,
-        )
 
 
 def _account_of(envelope: Envelope[Event]) -> AccountId:

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from nexus_common.contracts import ids
 from nexus_common.contracts.market import Candle
-from nexus_common.contracts.trade import ExitReason, ExpireProposal, OrderExit, TradeCommand
+from nexus_common.contracts.trade import ExitReason, ExpireProposal, OrderExit
 from nexus_common.contracts.values import AccountId, Direction
 from nexus_common.runtime.ports import Desk
+from nexus_executor.deciding import decide
 from nexus_executor.domain.holding import Holding
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.trade import TRADE, TradeState
@@ -75,14 +76,14 @@ class Timers:
             return
         if at >= proposed.expires_at:
             cause = ids.timer_id(f"proposal/{holding.trade}", proposed.expires_at)
-            await self._decide(holding, ExpireProposal("expired without an answer", at), cause, desk)
+            await decide(holding, ExpireProposal("expired without an answer", at), cause, desk)
             return
         bar = self._view.bars.closed_at(holding.venue, holding.symbol, at)
         if bar is None or abs(bar.close - proposed.price) <= proposed.drift_limit:
             return
         reason = f"drifted: price {bar.close} is more than {proposed.drift_limit} from {proposed.price}"
         cause = ids.timer_id(f"drift/{holding.trade}", at)
-        await self._decide(holding, ExpireProposal(reason, at), cause, desk)
+        await decide(holding, ExpireProposal(reason, at), cause, desk)
 
     async def _position(self, holding: Holding, at: datetime, desk: Desk) -> None:
         if holding.filled_at is None:
@@ -93,14 +94,14 @@ class Timers:
         if self._view.has_stopped(holding.venue, holding.symbol):
             detail = f"{holding.venue} stops trading {holding.symbol}"
             cause = ids.derived(UUID(holding.trade), "delisted")
-            await self._decide(holding, OrderExit(ExitReason.DELISTED, detail, at), cause, desk)
+            await decide(holding, OrderExit(ExitReason.DELISTED, detail, at), cause, desk)
             return
         due = time_stop_due(trade)
         if due is not None and at >= due:
             bars = trade.terms.plan.time_stop_bars
             detail = f"{bars} bars of {trade.terms.timeframe} have passed"
             cause = ids.timer_id(f"time-stop/{holding.trade}", due)
-            await self._decide(holding, OrderExit(ExitReason.TIME, detail, at), cause, desk)
+            await decide(holding, OrderExit(ExitReason.TIME, detail, at), cause, desk)
             return
         # A bar that filled something says nothing about what its prices did after that fill.
         bar = self._view.bars.closed_at(holding.venue, holding.symbol, at) if holding.filled_at < at else None
@@ -115,14 +116,4 @@ class Timers:
             if found is None:
                 return
             cause = ids.derived(UUID(holding.trade), found.purpose)
-            await self._decide(holding, found.command, cause, desk)
-
-    async def _decide(self, holding: Holding, command: TradeCommand, cause: UUID, desk: Desk) -> None:
-        await desk.handle(
-            TRADE,
-            holding.trade,
-            command,
-            cause=cause,
-            correlation=holding.correlation,
-            account=holding.account,
-        )
+            await decide(holding, found.command, cause, desk)

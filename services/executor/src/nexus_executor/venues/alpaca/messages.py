@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +30,7 @@ from nexus_executor.venues.broker import (
     VenuePosition,
     VenueUpdate,
 )
+from nexus_executor.venues.exact_json import exact_json
 from nexus_executor.venues.private_stream import UnreadableFrame
 
 _KINDS: Final[Mapping[str, OrderKind]] = MappingProxyType(
@@ -100,17 +100,10 @@ class OrderState:
 
 def parse_json(raw: str | bytes) -> Document:
     """A frame or body; numbers stay decimals."""
-    try:
-        document = json.loads(raw, parse_float=Decimal, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise UnreadableFrame(f"not JSON: {type(error).__name__}") from None
+    document = exact_json(raw)
     if not isinstance(document, dict):
         raise UnreadableFrame("not an object")
     return document
-
-
-def _no_number(name: str) -> Decimal:
-    raise ValueError(f"{name} is not a number")
 
 
 # -- the stream ---------------------------------------------------------------------------------------

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final, Literal
 
 import requests
@@ -21,6 +19,8 @@ with warnings.catch_warnings():
 
 from nexus_common.runtime.clock import WallClock
 from nexus_executor.venues.access import Access, TurnClock
+from nexus_executor.venues.exact_json import exact_json
+from nexus_executor.venues.private_stream import UnreadableFrame
 from nexus_executor.venues.rate_budget import RateBudget
 
 # 200 requests a minute for an account (alpaca.markets/support/usage-limit-api-calls).
@@ -76,8 +76,8 @@ class _Client(TradingClient):
         document, readable = None, True
         if response.text:
             try:
-                document = json.loads(response.text, parse_float=Decimal)
-            except (ValueError, RecursionError):
+                document = exact_json(response.text)
+            except UnreadableFrame:
                 readable = False
         return Answer(response.status_code, document, readable, dict(response.headers))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from nexus_executor.venues.binance.fields import Row, UnreadableFrame, document
+from nexus_executor.venues.binance.fields import Row, UnreadableFrame
+from nexus_executor.venues.exact_json import exact_json
 
 
 class Proof(StrEnum):
@@ -48,9 +49,7 @@ NO_SUCH_ORDER: Final = frozenset(("-2013",))
 UNKNOWN_ORDER_SENT: Final = "-2011"
 TIMESTAMP: Final = frozenset(("-1021", "-5028"))
 HEDGE_MODE: Final = "-4061"
-KEY_REFUSED: Final = frozenset(("-1022", "-2014", "-2015"))
 NOTHING_TO_CHANGE: Final = frozenset(("-4046", "-4059"))
-NO_LISTEN_KEY: Final = "-1125"
 
 
 def verdict(raw: Raw) -> Verdict:
@@ -74,7 +73,7 @@ def verdict(raw: Raw) -> Verdict:
 
 def _row(text: str) -> Row | None:
     try:
-        found = document(text)
+        found = exact_json(text)
     except UnreadableFrame:
         return None
     return found if isinstance(found, dict) else {}

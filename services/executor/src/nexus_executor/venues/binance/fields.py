@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,24 +10,12 @@ from typing import Any, Final
 from nexus_common.contracts.values import Side, format_decimal
 from nexus_executor.venues.private_stream import UnreadableFrame
 
-__all__ = ["Row", "UnreadableFrame", "amount", "document", "flag", "listed", "millis", "moment", "text"]
+__all__ = ["Row", "UnreadableFrame", "amount", "flag", "listed", "millis", "moment", "text"]
 
 Row = dict[str, Any]
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT_MAX: Final = 253_402_300_799_999
 _NUMBER: Final = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?")
-
-
-def document(frame: str | bytes) -> Any:
-    """The JSON document in a frame; raises UnreadableFrame."""
-    try:
-        return json.loads(frame, parse_float=Decimal, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise UnreadableFrame(f"no JSON: {type(error).__name__}") from error
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
 
 
 def _value(row: Row, name: str) -> Any:

@@ -17,6 +17,7 @@ from nexus_common.contracts.values import ClientOrderId, Side, Symbol
 from nexus_executor.venues.binance import fields, keys
 from nexus_executor.venues.binance.fields import Row, UnreadableFrame
 from nexus_executor.venues.broker import UpdateKind, VenueUpdate
+from nexus_executor.venues.exact_json import exact_json
 
 _TRANSFERS: Final = frozenset(
     (
@@ -56,7 +57,7 @@ class Heard:
 
 def read(frame: str | bytes, currency: str = "USDT") -> Heard:
     """Raises UnreadableFrame, with the reason, for everything that is not as documented."""
-    row = fields.document(frame)
+    row = exact_json(frame)
     if not isinstance(row, dict):
         raise UnreadableFrame("no object")
     if "stream" in row and isinstance(row.get("data"), dict):

@@ -13,6 +13,7 @@ from nexus_executor.venues.binance.evidence import LIMIT_STATUSES, TIMESTAMP, Pr
 from nexus_executor.venues.binance.fields import Row, UnreadableFrame
 from nexus_executor.venues.binance.vendor import NoAnswer, VendorSession
 from nexus_executor.venues.broker import VenueDown
+from nexus_executor.venues.exact_json import exact_json
 from nexus_executor.venues.rate_budget import RateBudget
 
 WEIGHT_LIMIT: Final = 2_400
@@ -151,7 +152,7 @@ class Rest:
             raise VenueDown(f"Binance does not answer ({what}): {error}") from error
         said = verdict(raw)
         if said.proof is Proof.DONE:
-            return fields.document(raw.text)
+            return exact_json(raw.text)
         if said.proof is Proof.REFUSED and said.code.startswith("-"):
             raise Refusal(what, said)
         raise VenueDown(f"Binance does not answer ({what}): {said.code} {said.reason}")

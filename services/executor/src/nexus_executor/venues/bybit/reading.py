@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from typing import Any
 
+from nexus_executor.venues.exact_json import exact_json
 from nexus_executor.venues.private_stream import UnreadableFrame
 
 Row = Mapping[str, Any]
 _DIGITS_MAX = 40
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
-
-
 def read_document(text: str | bytes) -> Row:
     """Raises UnreadableFrame for anything but a JSON object."""
-    try:
-        document = json.loads(text, parse_float=Decimal, parse_constant=_no_number)
-    except (ValueError, InvalidOperation, RecursionError) as error:
-        raise UnreadableFrame("not JSON") from error
+    document = exact_json(text)
     if not isinstance(document, dict):
         raise UnreadableFrame("no JSON object")
     return document
