@@ -15,9 +15,9 @@ import talib
 
 from benchmarks.measuring import Figure
 from nexus_common.contracts.values import Symbol, Timeframe
+from nexus_data.generated_market import START
+from nexus_data.playback import PlayedMarket
 from nexus_ingest import bootstrap as ingest
-from nexus_ingest.adapters.generated_market import START
-from nexus_ingest.domain.playback import PlayedMarket
 from nexus_ops.backtest import run_backtest
 from nexus_ops.composition import LocalHouse, settings_for
 from nexus_ops.decisions import decisions_hash

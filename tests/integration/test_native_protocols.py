@@ -10,8 +10,8 @@ import pytest
 
 from nexus_common.contracts.values import Profile, Symbol, Venue
 from nexus_common.runtime.settings import NexusSettings
-from nexus_ingest.adapters.generated_market import GeneratedMarket
-from nexus_ingest.domain.playback import PlayedMarket
+from nexus_data.generated_market import GeneratedMarket
+from nexus_data.playback import PlayedMarket
 from nexus_ops.book import books_on_record
 from nexus_ops.commands.accounts import venue_statement
 from nexus_ops.comparison import Run, compare, run_of

@@ -32,10 +32,10 @@ from nexus_common.runtime.settings import NexusSettings
 from nexus_common.runtime.store.memory import MemoryStore
 from nexus_common.runtime.trace import Trace
 from nexus_cortex import bootstrap as cortex
+from nexus_data.market_feed import Market, Step
 from nexus_executor import bootstrap as executor
 from nexus_executor.venues.paper import LocalGateway
 from nexus_ingest import bootstrap as ingest
-from nexus_ingest.domain.market_feed import Market, Step
 from nexus_ingest.player import Player
 from nexus_market.exchange import Exchange
 from nexus_ops.composition import LocalHouse, settings_for

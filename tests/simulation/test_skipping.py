@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nexus_common.contracts.market import CandlesClosed
+from nexus_data.playback import PlayedMarket
 from nexus_ingest import bootstrap as ingest
-from nexus_ingest.domain.playback import PlayedMarket
 from nexus_ops.backtest import run_backtest
 from nexus_ops.composition import LocalHouse, settings_for
 from nexus_ops.decisions import decisions_hash, events_of

@@ -12,8 +12,8 @@ import pytest
 from nexus_common.contracts.trade import ExitReason, TradeClosed
 from nexus_common.contracts.values import AccountId, Direction, Symbol, Timeframe, TradeId, UserId, Venue
 from nexus_common.runtime.settings import NexusSettings
+from nexus_data.market_feed import Market
 from nexus_ingest import bootstrap as ingest
-from nexus_ingest.domain.market_feed import Market
 from nexus_ops.composition import settings_for
 from nexus_ops.market_options import MarketOptions
 

@@ -12,8 +12,8 @@ from nexus_common.contracts.order import OrderKind
 from nexus_common.contracts.values import AccountId, Side, Symbol, Venue, format_instant
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.settings import NexusSettings
+from nexus_data.market_feed import Market
 from nexus_executor.venues.facts import StatementKind, StatementRow
-from nexus_ingest.domain.market_feed import Market
 from nexus_market.exchange import Accepted, Exchange, Ohlcv, Ticket
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
 from nexus_ops.book import AccountBook, Grouping, books_of, books_on_record, grouped

@@ -11,7 +11,7 @@ import pytest
 from nexus_common.contracts.trade import ExitReason, TradeClosed
 from nexus_common.contracts.values import AccountId, Symbol, Venue
 from nexus_common.runtime.settings import NexusSettings
-from nexus_ingest.domain.market_feed import Market
+from nexus_data.market_feed import Market
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
 from nexus_ops.comparison import FillKey, Run, Sum, TradeKey, compare, run_of
 from nexus_ops.composition import LocalHouse

@@ -7,8 +7,8 @@ import pytest
 from nexus_common.contracts.signal import SignalRaised, SignalWithheld
 from nexus_common.runtime.settings import NexusSettings
 from nexus_cortex.domain.strategies import STRATEGIES
+from nexus_data.market_feed import Market
 from nexus_ingest import bootstrap as ingest
-from nexus_ingest.domain.market_feed import Market
 from nexus_ops.backtest import run_backtest
 from nexus_ops.composition import LocalHouse, cortex_reactor, settings_for
 from nexus_ops.decisions import events_of

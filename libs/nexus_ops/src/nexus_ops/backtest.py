@@ -16,7 +16,7 @@ import numpy as np
 from nexus_common.contracts.values import Symbol, Venue
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.settings import NexusSettings
-from nexus_ingest.domain.playback import PlayedMarket
+from nexus_data.playback import PlayedMarket
 from nexus_market.candles import from_millis, spell, to_millis
 from nexus_ops.decisions import decisions_hash
 from nexus_ops.equity import EquityCurve

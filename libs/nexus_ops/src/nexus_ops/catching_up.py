@@ -17,7 +17,7 @@ from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.runtime.ports import Reactor
 from nexus_cortex.handlers import CortexReactor
-from nexus_ingest.domain.playback import PlayedMarket
+from nexus_data.playback import PlayedMarket
 from nexus_market.candles import EPOCH, Series, from_millis, slot_millis, spell
 from nexus_market.exchange import Exchange
 from nexus_shield.domain.market_view import Bar15

@@ -15,11 +15,11 @@ from nexus_common.runtime.settings import NexusSettings, load
 from nexus_common.runtime.store.memory import MemoryStore
 from nexus_cortex import bootstrap as cortex
 from nexus_cortex.handlers import CortexReactor
+from nexus_data.market_feed import Market, Step
+from nexus_data.playback import PlayedMarket
 from nexus_executor import bootstrap as executor
 from nexus_executor.venues.paper import LocalGateway
 from nexus_ingest import bootstrap as ingest
-from nexus_ingest.domain.market_feed import Market, Step
-from nexus_ingest.domain.playback import PlayedMarket
 from nexus_ingest.handlers import Recorder
 from nexus_market.exchange import Exchange
 from nexus_scheduler import bootstrap as scheduler

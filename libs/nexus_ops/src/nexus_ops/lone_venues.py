@@ -15,8 +15,8 @@ from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.values import Venue, format_decimal
 from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.exchange_client import ExchangeClient
+from nexus_data.playback import PlayedMarket
 from nexus_ingest import bootstrap as ingest
-from nexus_ingest.domain.playback import PlayedMarket
 from nexus_market.exchange import ExchangeSettings
 from nexus_market.exchange.wire import simulated_secret
 from nexus_ops.stack.ports import LOOPBACK, require_free

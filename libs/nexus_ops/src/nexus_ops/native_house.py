@@ -9,10 +9,10 @@ from pathlib import Path
 from nexus_common.contracts.values import Venue
 from nexus_common.runtime.exchange_client import ExchangeClient
 from nexus_common.runtime.settings import NexusSettings
+from nexus_data.market_feed import Step
+from nexus_data.playback import PlayedMarket
 from nexus_executor import bootstrap as executor
 from nexus_ingest import bootstrap as ingest
-from nexus_ingest.domain.market_feed import Step
-from nexus_ingest.domain.playback import PlayedMarket
 from nexus_ops.composition import LocalHouse
 from nexus_ops.lone_venues import lone_venues
 from nexus_simvenue.clock import TimeSource

@@ -16,7 +16,7 @@ from nexus_common.contracts.values import Symbol, Timeframe, format_instant
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import Reactor, Turn
 from nexus_common.runtime.store.memory import MemoryStore
-from nexus_ingest.domain.market_feed import Market, Step
+from nexus_data.market_feed import Market, Step
 
 # Half of a position leaves at the plan's target distance, a quarter at one and a half times that.
 TARGETS = (Decimal(1), Decimal("1.5"))

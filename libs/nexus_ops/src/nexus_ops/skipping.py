@@ -18,8 +18,8 @@ from nexus_common.runtime.settings import NexusSettings
 from nexus_cortex.domain.strategies import with_parameters
 from nexus_cortex.handlers import CortexReactor
 from nexus_cortex.scanning import WholeSeries, scanning_reactor
-from nexus_ingest.domain.market_feed import Step
-from nexus_ingest.domain.playback import PlayedMarket
+from nexus_data.market_feed import Step
+from nexus_data.playback import PlayedMarket
 from nexus_market.candles import to_millis
 from nexus_market.indicators import Bars
 from nexus_market.quiet import ANY_PRICE, Quiet

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nexus_common.contracts.limits import GuardSettings
 from nexus_common.contracts.values import Symbol, Timeframe
-from nexus_ingest.domain.playback import PlayedMarket
+from nexus_data.playback import PlayedMarket
 from nexus_market.candles import Millis, to_millis
 from nexus_market.quiet import Band, Quiet
 from nexus_shield.domain.black_swan import possible_falls

@@ -20,10 +20,10 @@ from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.service import Context, Work
 from nexus_common.runtime.settings import NexusSettings
 from nexus_common.runtime.settings_sections import IngestSettings
-from nexus_ingest.adapters.generated_market import GeneratedMarket
-from nexus_ingest.adapters.recorded_market import RecordedMarket
-from nexus_ingest.domain.market_feed import Market, Step
-from nexus_ingest.domain.playback import PlayedMarket
+from nexus_data.generated_market import GeneratedMarket
+from nexus_data.market_feed import Market, Step
+from nexus_data.playback import PlayedMarket
+from nexus_data.recorded_market import RecordedMarket
 from nexus_ingest.handlers import Recorder
 from nexus_ingest.player import Player
 from nexus_market.candles import Ohlcv

@@ -13,11 +13,11 @@ from nexus_common.contracts.macro import MacroRead, RecordMacro
 from nexus_common.contracts.market import FundingSettled, RecordBackfill, RecordCandles, RecordFunding
 from nexus_common.contracts.values import Symbol, Venue
 from nexus_common.runtime.ports import Desk
+from nexus_data.market_feed import Market, Step
 from nexus_ingest.domain.candle_stream import MARKET
 from nexus_ingest.domain.feed import FEED
 from nexus_ingest.domain.instrument import INSTRUMENT
 from nexus_ingest.domain.macro import MACRO
-from nexus_ingest.domain.market_feed import Market, Step
 
 
 class Recorder:

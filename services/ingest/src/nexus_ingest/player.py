@@ -19,7 +19,7 @@ from nexus_common.runtime.ports import Bus, EventStore
 from nexus_common.runtime.relay import Relay
 from nexus_common.runtime.ring import SLOTS, Mark, Token, marks_of
 from nexus_common.runtime.trace import Trace
-from nexus_ingest.domain.market_feed import Market, Step
+from nexus_data.market_feed import Market, Step
 from nexus_ingest.handlers import Recorder
 
 ASK_AGAIN_SECONDS = 1.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nexus_common.contracts.market import Bar
 from nexus_common.contracts.message import Event, command
-from nexus_common.contracts.values import Instant, Symbol, Timeframe, Venue
+from nexus_common.contracts.values import Instant, Price, Symbol, Timeframe, Venue
 
 
 class FeedStarted(Event):
@@ -56,7 +57,138 @@ class FeedEnded(Event):
     at: Instant
 
 
-FeedEvent = FeedStarted | FeedLost | FeedRestored | GapFound | FeedEnded
+class GapFilled(Event):
+    """A hole was closed from `source`: `bars` candles were found; what is still missing was never traded."""
+
+    type = "feed.gap_filled"
+
+    venue: Venue
+    symbol: Symbol
+    timeframe: Timeframe
+    first: Instant
+    last: Instant
+    bars: int
+    source: str
+
+
+class StreamSilent(Event):
+    """One stream (`trades`, `book`, `mark`, `candles`) of one instrument exceeded its silence budget."""
+
+    type = "feed.stream_silent"
+
+    venue: Venue
+    symbol: Symbol
+    stream: str
+    since: Instant
+
+
+class StreamHeard(Event):
+    """A silent stream speaks again."""
+
+    type = "feed.stream_heard"
+
+    venue: Venue
+    symbol: Symbol
+    stream: str
+    at: Instant
+
+
+class FramesRefused(Event):
+    """What a venue sent within the last minute and could not be used: how many by reason, and one sample."""
+
+    type = "feed.frames_refused"
+
+    venue: Venue
+    counts: dict[str, int]
+    sample: str
+    at: Instant
+
+
+class PriceDoubted(Event):
+    """A price was marked and left out: too far from the last ones, or the book crossed.
+
+    `witness_price` is what the other venue says of the same instrument, where there is one that is fresh.
+    """
+
+    type = "feed.price_doubted"
+
+    venue: Venue
+    symbol: Symbol
+    price: Price
+    reference: Price
+    reason: str
+    witness: Venue | None
+    witness_price: Price | None
+    at: Instant
+
+
+class ClockOff(Event):
+    """The venue's clock differs from ours: `milliseconds` it is ahead (negative: behind)."""
+
+    type = "feed.clock_off"
+
+    venue: Venue
+    milliseconds: int
+    at: Instant
+
+
+class FoldDiffers(Event):
+    """A candle of the venue is not what its own 1m candles fold to."""
+
+    type = "feed.fold_differs"
+
+    venue: Venue
+    symbol: Symbol
+    timeframe: Timeframe
+    folded: Bar
+    told: Bar
+
+
+class Beat(Event):
+    """Time passed at live venues; a step of its own between closing candles. Stream `feed-beat`."""
+
+    type = "feed.beat"
+
+    at: Instant
+
+
+class TapeSealed(Event):
+    """A segment of the tape is complete: `name` below the tape's folder, `first` to `last` received."""
+
+    type = "feed.tape_sealed"
+
+    venue: Venue
+    name: str
+    first: Instant
+    last: Instant
+    rows: int
+    size_bytes: int
+    sha256: str
+
+
+class TapeDropped(Event):
+    """A sealed segment was removed, by retention or by hand."""
+
+    type = "feed.tape_dropped"
+
+    venue: Venue
+    name: str
+    reason: str
+
+
+FeedFact = (
+    GapFilled
+    | StreamSilent
+    | StreamHeard
+    | FramesRefused
+    | PriceDoubted
+    | ClockOff
+    | FoldDiffers
+    | Beat
+    | TapeSealed
+    | TapeDropped
+)
+FeedEvent = FeedStarted | FeedLost | FeedRestored | GapFound | FeedEnded | FeedFact
 
 
 @command("feed.start_feed")
@@ -99,4 +231,13 @@ class EndFeed:
     venue: Venue
 
 
-FeedCommand = StartFeed | LoseFeed | RestoreFeed | ReportGap | EndFeed
+@command("feed.note")
+@dataclass(frozen=True, slots=True)
+class NoteFeed:
+    """Something observed of a live feed."""
+
+    at: Instant
+    fact: FeedFact
+
+
+FeedCommand = StartFeed | LoseFeed | RestoreFeed | ReportGap | EndFeed | NoteFeed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import Instant, Number
@@ -11,8 +12,8 @@ from nexus_common.contracts.values import Instant, Number
 class MacroRead(Event):
     """One reading of the whole crypto market; what is not known is absent, never 0.
 
-    `btc_dominance` is in percent of the total market capitalisation, `total_market_cap` in USD,
-    `fear_greed` from 0 (fear) to 100. `known_at` is when the figures became known.
+    `btc_dominance` is in percent of the total market capitalisation, `total_market_cap` and `total_volume` (of
+    24 hours) in USD, `fear_greed` from 0 (fear) to 100. `known_at` is when the figures became known.
     """
 
     type = "macro.read"
@@ -21,6 +22,9 @@ class MacroRead(Event):
     btc_dominance: Number | None = None
     total_market_cap: Number | None = None
     fear_greed: int | None = None
+    total_volume: Number | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("total_volume",)
 
 
 @command("macro.record_macro")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NamedTuple
+from datetime import date, datetime
+from typing import ClassVar, NamedTuple
 
 from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import Instant, Number, Price, Symbol, Timeframe, Venue
@@ -37,7 +37,11 @@ class Bar(NamedTuple):
 
 
 class CandlesClosed(Event):
-    """All candles of one venue and market partition that closed at one instant, all timeframes."""
+    """Candles of one venue and market partition that closed at one instant, all timeframes.
+
+    A played market gives one event an instant. A live one gives another for symbols that were slow. `late`
+    candles came by repair, after newer ones or behind a break: they are history, nothing is decided on them.
+    """
 
     type = "market.candles_closed"
 
@@ -45,6 +49,24 @@ class CandlesClosed(Event):
     partition: int
     at: Instant
     candles: tuple[Candle, ...]
+    late: bool = False
+
+    later: ClassVar[tuple[str, ...]] = ("late",)
+
+
+class CandleCorrected(Event):
+    """The venue later said something else about a candle that had been recorded; `now` holds from here on."""
+
+    type = "market.candle_corrected"
+
+    venue: Venue
+    partition: int
+    symbol: Symbol
+    timeframe: Timeframe
+    was: Bar
+    now: Bar
+    source: str
+    at: Instant
 
 
 class CandlesBackfilled(Event):
@@ -71,7 +93,52 @@ class FundingSettled(Event):
     at: Instant
 
 
-MarketEvent = CandlesClosed | CandlesBackfilled | FundingSettled
+class SessionScheduled(Event):
+    """Trading hours of one day at a venue with sessions; no `opens` and `closes`: the venue is shut all day.
+
+    `disagreement` says what the second source says otherwise; the venue's own calendar holds.
+    """
+
+    type = "market.session_scheduled"
+
+    venue: Venue
+    day: date
+    opens: Instant | None
+    closes: Instant | None
+    is_early_close: bool
+    sources: tuple[str, ...]
+    disagreement: str = ""
+
+
+class TradingHalted(Event):
+    """The venue stopped trading in one instrument; `code` is the venue's own."""
+
+    type = "market.trading_halted"
+
+    venue: Venue
+    symbol: Symbol
+    code: str
+    reason: str
+    at: Instant
+
+
+class TradingResumed(Event):
+    type = "market.trading_resumed"
+
+    venue: Venue
+    symbol: Symbol
+    at: Instant
+
+
+MarketEvent = (
+    CandlesClosed
+    | CandleCorrected
+    | CandlesBackfilled
+    | FundingSettled
+    | SessionScheduled
+    | TradingHalted
+    | TradingResumed
+)
 
 
 @command("market.record_candles")
@@ -99,4 +166,31 @@ class RecordFunding:
     funding: FundingSettled
 
 
-MarketCommand = RecordCandles | RecordBackfill | RecordFunding
+@command("market.correct_candle")
+@dataclass(frozen=True, slots=True)
+class CorrectCandle:
+    """A venue's REST answer, or a corrected bar on its stream, differs from what was recorded."""
+
+    at: Instant
+    correction: CandleCorrected
+
+
+@command("market.schedule_session")
+@dataclass(frozen=True, slots=True)
+class ScheduleSession:
+    """On stream `market-{venue}.sessions`."""
+
+    at: Instant
+    session: SessionScheduled
+
+
+@command("market.note_halt")
+@dataclass(frozen=True, slots=True)
+class NoteHalt:
+    """On stream `market-{venue}.halts`."""
+
+    at: Instant
+    halt: TradingHalted | TradingResumed
+
+
+MarketCommand = RecordCandles | CorrectCandle | RecordBackfill | RecordFunding | ScheduleSession | NoteHalt

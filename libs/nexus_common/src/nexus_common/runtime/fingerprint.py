@@ -10,6 +10,7 @@ from pathlib import Path
 PACKAGES = (
     "nexus_common",
     "nexus_market",
+    "nexus_data",
     "nexus_ingest",
     "nexus_cortex",
     "nexus_shield",

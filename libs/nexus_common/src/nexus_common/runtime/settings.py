@@ -27,6 +27,7 @@ from nexus_common.runtime.settings_sections import (
     CortexSettings,
     ExchangeSettings,
     ExecutorSettings,
+    FeedsSettings,
     IngestSettings,
     RuntimeSettings,
     SchedulerSettings,
@@ -40,7 +41,7 @@ from nexus_common.runtime.settings_sources import PREFIX, KeyPath, read_sources,
 
 # Where a program stands and how it logs decides nothing about trades: two places may share a hash.
 _PLACE = ("store", "bus", "exchange", "runtime")
-_PLACES = ("executor.credentials_file",)
+_PLACES = ("executor.credentials_file", "feeds.tape_dir")
 
 
 class NexusSettings(BaseSettings):
@@ -53,6 +54,7 @@ class NexusSettings(BaseSettings):
     exchange: ExchangeSettings = ExchangeSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     ingest: IngestSettings = IngestSettings()
+    feeds: FeedsSettings = FeedsSettings()
     cortex: CortexSettings = CortexSettings()
     shield: ShieldSettings = ShieldSettings()
     executor: ExecutorSettings = ExecutorSettings()

@@ -160,6 +160,9 @@ class RuntimeSettings(Section):
 
 
 class IngestSettings(Section):
+    market: Literal["played", "live"] = Field(
+        "played", description="a recorded or generated market in lock step, or the venues' own feeds"
+    )
     data_dir: Path | None = Field(None, description="recorded market to play; absent: a generated one")
     symbols: Annotated[tuple[Symbol, ...], List] = Field(
         tuple(Symbol(name) for name in _SYMBOLS), min_length=1, description="instruments, by comma"
@@ -178,6 +181,67 @@ class IngestSettings(Section):
     speed: Speed = Field("max", description="market seconds in a second, or max")
     seed: int = Field(5, ge=0, description="what a generated market is drawn from")
     minutes: int = Field(4_320, ge=1, description="length of a generated market")
+
+
+class FeedsSettings(Section):
+    """Live market data: which venues and instruments, what counts as silence, where the tape goes."""
+
+    venues: Annotated[tuple[Venue, ...], List] = Field(
+        (Venue.BINANCE, Venue.BYBIT), min_length=1, description="venues whose feeds are read, by comma"
+    )
+    symbols: Annotated[tuple[Symbol, ...], List] = Field(
+        tuple(Symbol(name) for name in _SYMBOLS), description="crypto instruments, by comma"
+    )
+    stocks: Annotated[tuple[Symbol, ...], List] = Field(
+        (), description="stocks and ETFs, by comma; they need alpaca among the venues"
+    )
+    stock_feed: Literal["iex", "sip"] = Field("iex", description="Alpaca's stock feed: one exchange, or all")
+    stock_source: Literal["alpaca", "polygon"] = Field(
+        "alpaca", description="who streams stocks: Alpaca, or Polygon as the premium feed"
+    )
+    market_speed: Speed = Field(
+        Decimal(1), description="market seconds in a second at simulated venues; 1 for real ones"
+    )
+    beat_seconds: float = Field(1.0, gt=0, description="how often services get a turn between candles")
+    flush_milliseconds: int = Field(
+        20, ge=1, description="how long closing candles are waited for, from the first one on"
+    )
+    rotation_hours: float = Field(
+        23.0, gt=0, le=24, description="age at which a connection is replaced by a new one, with overlap"
+    )
+    silence_seconds: float = Field(
+        5.0, gt=0, description="how long a connection may say nothing before it is opened anew"
+    )
+    candle_silence_seconds: float = Field(
+        8.0, gt=0, description="how long after its end a candle may be out before REST is asked"
+    )
+    trade_silence_seconds: float = Field(
+        120.0, gt=0, description="how long an instrument's trades, book or mark may be silent"
+    )
+    clock_off_milliseconds: int = Field(1_000, gt=0, description="difference of clocks from which it is told")
+    price_jump: Decimal = Field(
+        Decimal("0.2"),
+        gt=0,
+        description="fraction beyond which a price is doubted unless others confirm it",
+    )
+    tape_dir: Path | None = Field(None, description="folder of the tape; absent: nothing is taped")
+    tape_frames: bool = Field(True, description="whether raw frames are taped beside ticks")
+    tape_segment_minutes: int = Field(60, ge=1, description="length of a segment of the tape")
+    tape_keep_days: int = Field(14, ge=1, description="age at which sealed segments are dropped")
+    macro_seconds: int = Field(600, ge=1, description="how often macro figures are asked for")
+    registry_hours: float = Field(24.0, gt=0, description="how often venues' instruments are read anew")
+    alpaca_data_url: str = Field("https://data.alpaca.markets", description="Alpaca's market data, REST")
+    alpaca_stream_url: str = Field(
+        "wss://stream.data.alpaca.markets", description="Alpaca's market data, WebSocket"
+    )
+    alpaca_key: SecretStr | None = Field(None, description="key for Alpaca's market data and calendar")
+    alpaca_secret: SecretStr | None = Field(None, description="its secret")
+    polygon_url: str = Field("https://api.polygon.io", description="Polygon, REST")
+    polygon_stream_url: str = Field("wss://socket.polygon.io", description="Polygon, WebSocket")
+    polygon_key: SecretStr | None = Field(None, description="key for Polygon")
+    coinmarketcap_url: str = Field("https://pro-api.coinmarketcap.com", description="CoinMarketCap")
+    coinmarketcap_key: SecretStr | None = Field(None, description="its key; absent: not asked")
+    fear_greed_url: str = Field("https://api.alternative.me", description="fear & greed index")
 
 
 class CortexSettings(Section):

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from nexus_common.runtime.settings import NexusSettings
-from nexus_ingest.domain.playback import PlayedMarket
+from nexus_data.playback import PlayedMarket
 from nexus_ops.backtest import Backtest, run_backtest
 from nexus_ops.commands import options
 from nexus_ops.composition import cortex_reactor, rehearsed

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from nexus_common.runtime.settings import NexusSettings
+from nexus_data.playback import PlayedMarket
 from nexus_ingest import bootstrap as ingest
-from nexus_ingest.domain.playback import PlayedMarket
 from nexus_ops.commands import options
 from nexus_ops.composition import rehearsed
 from nexus_ops.lone_venues import LoneVenues, lone_venues, play

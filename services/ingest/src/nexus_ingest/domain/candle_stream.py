@@ -4,32 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import assert_never
 
 from nexus_common.contracts.decider import Decider, InvariantBroken
 from nexus_common.contracts.market import (
+    CandleCorrected,
     CandlesBackfilled,
     CandlesClosed,
+    CorrectCandle,
     FundingSettled,
     MarketCommand,
     MarketEvent,
+    NoteHalt,
     RecordBackfill,
     RecordCandles,
     RecordFunding,
+    ScheduleSession,
+    SessionScheduled,
+    TradingHalted,
+    TradingResumed,
 )
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_market.candles import slot_millis, to_millis
+
+_SESSIONS_KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
 class MarketState:
     """How far a stream of one venue and partition, or of one backfilled series, has come."""
 
-    closed_until: datetime | None = None
+    closed_until: Mapping[tuple[Symbol, Timeframe], datetime] = field(default_factory=dict)
     funded_until: Mapping[Symbol, datetime] = field(default_factory=dict)
     backfilled_until: int | None = None
+    sessions: Mapping[date, SessionScheduled] = field(default_factory=dict)
+    halted: frozenset[Symbol] = frozenset()
 
 
 def partition_key(venue: Venue, partition: int) -> str:
@@ -51,6 +62,13 @@ def decide(command: MarketCommand, state: MarketState) -> list[MarketEvent]:
         case RecordFunding(funding=funding):
             until = state.funded_until.get(funding.symbol)
             return [funding] if until is None or funding.at > until else []
+        case CorrectCandle(correction=correction):
+            return [] if correction.was == correction.now else [correction]
+        case ScheduleSession(session=session):
+            return [] if state.sessions.get(session.day) == session else [session]
+        case NoteHalt(halt=halt):
+            news = isinstance(halt, TradingHalted) != (halt.symbol in state.halted)
+            return [halt] if news else []
         case _:
             assert_never(command)
 
@@ -58,18 +76,28 @@ def decide(command: MarketCommand, state: MarketState) -> list[MarketEvent]:
 def evolve(state: MarketState, event: MarketEvent) -> MarketState:
     match event:
         case CandlesClosed():
-            return replace(state, closed_until=event.at)
+            news = {(candle.symbol, candle.timeframe): event.at for candle in event.candles}
+            return replace(state, closed_until={**state.closed_until, **news})
+        case CandleCorrected():
+            return state
         case FundingSettled():
             return replace(state, funded_until={**state.funded_until, event.symbol: event.at})
         case CandlesBackfilled():
             return replace(state, backfilled_until=event.bars[-1].open_time)
+        case SessionScheduled():
+            # Yesterday's hours are not asked for again.
+            kept = {day: each for day, each in state.sessions.items() if day >= event.day - _SESSIONS_KEPT}
+            return replace(state, sessions={**kept, event.day: event})
+        case TradingHalted():
+            return replace(state, halted=state.halted | {event.symbol})
+        case TradingResumed():
+            return replace(state, halted=state.halted - {event.symbol})
         case _:
             assert_never(event)
 
 
 def _record_candles(closed: CandlesClosed, state: MarketState) -> list[MarketEvent]:
-    if not closed.candles or (state.closed_until is not None and closed.at <= state.closed_until):
-        return []
+    """Those that are new: each series goes forward only."""
     now = to_millis(closed.at)
     seen: set[tuple[Symbol, Timeframe]] = set()
     for candle in closed.candles:
@@ -82,7 +110,15 @@ def _record_candles(closed: CandlesClosed, state: MarketState) -> list[MarketEve
                 f"two {candle.timeframe} candles of {candle.symbol} close at {closed.at.isoformat()}"
             )
         seen.add((candle.symbol, candle.timeframe))
-    return [closed]
+    known = state.closed_until
+    fresh = tuple(c for c in closed.candles if _is_new(known.get((c.symbol, c.timeframe)), closed.at))
+    if not fresh:
+        return []
+    return [closed if len(fresh) == len(closed.candles) else closed.model_copy(update={"candles": fresh})]
+
+
+def _is_new(until: datetime | None, at: datetime) -> bool:
+    return until is None or at > until
 
 
 def _record_backfill(backfill: CandlesBackfilled, state: MarketState) -> list[MarketEvent]:

@@ -9,6 +9,8 @@ from typing import assert_never
 
 from nexus_common.contracts.decider import Decider, InvariantBroken
 from nexus_common.contracts.feed import (
+    Beat,
+    ClockOff,
     EndFeed,
     FeedCommand,
     FeedEnded,
@@ -16,11 +18,20 @@ from nexus_common.contracts.feed import (
     FeedLost,
     FeedRestored,
     FeedStarted,
+    FoldDiffers,
+    FramesRefused,
+    GapFilled,
     GapFound,
     LoseFeed,
+    NoteFeed,
+    PriceDoubted,
     ReportGap,
     RestoreFeed,
     StartFeed,
+    StreamHeard,
+    StreamSilent,
+    TapeDropped,
+    TapeSealed,
 )
 from nexus_common.contracts.values import Symbol, Timeframe
 
@@ -33,6 +44,7 @@ class FeedState:
     ended: bool = False
     lost: bool = False
     gaps: Mapping[tuple[Symbol, Timeframe], datetime] = field(default_factory=dict)
+    silent: frozenset[tuple[Symbol, str]] = frozenset()
 
 
 def decide(command: FeedCommand, state: FeedState) -> list[FeedEvent]:
@@ -58,6 +70,11 @@ def decide(command: FeedCommand, state: FeedState) -> list[FeedEvent]:
             return [gap] if until is None or gap.last > until else []
         case EndFeed():
             return [] if state.ended else [FeedEnded(venue=command.venue, at=command.at)]
+        case NoteFeed(fact=StreamSilent() | StreamHeard() as fact):
+            news = isinstance(fact, StreamSilent) != ((fact.symbol, fact.stream) in state.silent)
+            return [fact] if news else []
+        case NoteFeed(fact=fact):
+            return [fact]
         case _:
             assert_never(command)
 
@@ -74,6 +91,21 @@ def evolve(state: FeedState, event: FeedEvent) -> FeedState:
             return replace(state, gaps={**state.gaps, (event.symbol, event.timeframe): event.last})
         case FeedEnded():
             return replace(state, ended=True, lost=False)
+        case StreamSilent():
+            return replace(state, silent=state.silent | {(event.symbol, event.stream)})
+        case StreamHeard():
+            return replace(state, silent=state.silent - {(event.symbol, event.stream)})
+        case (
+            GapFilled()
+            | FramesRefused()
+            | PriceDoubted()
+            | ClockOff()
+            | FoldDiffers()
+            | Beat()
+            | TapeSealed()
+            | TapeDropped()
+        ):
+            return state
         case _:
             assert_never(event)
 

@@ -9,9 +9,9 @@ from decimal import Decimal
 from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.values import Symbol, Venue
 from nexus_common.runtime.errors import ConfigurationError
-from nexus_ingest.adapters.data_directory import check_span
-from nexus_ingest.adapters.price_paths import COINS, Tide, bars_of, chance, tide
-from nexus_ingest.domain.playback import Listing, PlayedMarket
+from nexus_data.data_directory import check_span
+from nexus_data.playback import Listing, PlayedMarket
+from nexus_data.price_paths import COINS, Tide, bars_of, chance, tide
 from nexus_market.candles import spell, to_millis
 
 SYMBOLS = tuple(Symbol(name) for name in ("BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT", "XRPUSDT", "ADAUSDT"))

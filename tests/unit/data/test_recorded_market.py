@@ -13,8 +13,8 @@ import pytest
 
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.runtime.errors import ConfigurationError
-from nexus_ingest.adapters.recorded_market import RecordedMarket
-from nexus_ingest.domain.market_feed import Market
+from nexus_data.market_feed import Market
+from nexus_data.recorded_market import RecordedMarket
 from nexus_market.candles import CandleFolder
 
 MIDNIGHT = datetime(2021, 5, 17, tzinfo=UTC)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
-from nexus_ingest.adapters.recorded_market import RecordedMarket
+from nexus_data.recorded_market import RecordedMarket
 from nexus_market.candles import CandleFolder
 
 DATA = Path(__file__).parents[4] / "shared" / "data"

@@ -14,7 +14,7 @@ from nexus_common.contracts.feed import GapFound
 from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.market import Bar, Candle, CandlesBackfilled, CandlesClosed
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
-from nexus_ingest.domain.market_feed import BACKFILL_BARS, WARMUP_BARS, Step
+from nexus_data.market_feed import BACKFILL_BARS, WARMUP_BARS, Step
 from nexus_market.candles import (
     Millis,
     Ohlcv,

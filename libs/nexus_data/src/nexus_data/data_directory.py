@@ -16,7 +16,7 @@ import numpy as np
 
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.runtime.errors import ConfigurationError
-from nexus_ingest.adapters.bar_file import read_bars, read_span
+from nexus_data.bar_file import read_bars, read_span
 from nexus_market.candles import Series, from_millis, slot_millis, to_millis
 
 BASES = (Timeframe.M1, Timeframe.M5)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nexus_common.contracts.values import Symbol, Venue
 from nexus_common.runtime.errors import ConfigurationError
-from nexus_ingest.adapters.data_directory import (
+from nexus_data.data_directory import (
     SPOT,
     DataDirectory,
     Stretch,
@@ -16,8 +16,8 @@ from nexus_ingest.adapters.data_directory import (
     left_alone,
     venue_of_folder,
 )
-from nexus_ingest.adapters.side_series import funding_file, read_funding, read_macro
-from nexus_ingest.domain.playback import Listing, PlayedMarket
+from nexus_data.playback import Listing, PlayedMarket
+from nexus_data.side_series import funding_file, read_funding, read_macro
 from nexus_market.candles import from_millis
 
 

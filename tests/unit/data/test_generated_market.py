@@ -10,8 +10,8 @@ import pytest
 from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.values import Symbol, Timeframe
 from nexus_common.runtime.errors import ConfigurationError
-from nexus_ingest.adapters.generated_market import SYMBOLS, GeneratedMarket
-from nexus_ingest.domain.market_feed import Market, Step
+from nexus_data.generated_market import SYMBOLS, GeneratedMarket
+from nexus_data.market_feed import Market, Step
 from nexus_market.candles import CandleFolder
 
 BTC = Symbol("BTCUSDT")

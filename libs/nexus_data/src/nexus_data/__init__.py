@@ -1,0 +1,1 @@
+"""Market data at rest: data directories, the tape, markets to play, trading calendars."""

@@ -1,0 +1,85 @@
+"""What a venue's feed is, whichever venue: sockets that are kept open, and questions by REST."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+from nexus_common.contracts.instrument import Instrument
+from nexus_common.contracts.market import Bar, SessionScheduled
+from nexus_common.contracts.values import Symbol, Timeframe, Venue
+from nexus_ingest.domain.readings import Reading
+
+RawFrame = str | bytes
+
+
+class FeedDown(Exception):
+    """The venue does not answer a question; says which, and why."""
+
+
+class Sink(Protocol):
+    """Where a feed tells what happens to it, in order. `received_ns` is the wall clock, since the Unix epoch."""
+
+    def opened(self, venue: Venue, connection: str, received_ns: int) -> None:
+        """A connection stands and is subscribed."""
+
+    def closed(self, venue: Venue, connection: str, reason: str, received_ns: int) -> None:
+        """A connection is gone, and what it would have said with it."""
+
+    def heard(
+        self,
+        venue: Venue,
+        connection: str,
+        frame: RawFrame,
+        readings: Sequence[Reading],
+        received_ns: int,
+    ) -> None:
+        """A frame and what it says; frames that say nothing (answers to a subscription) have no readings."""
+
+    def refused(self, venue: Venue, connection: str, frame: RawFrame, reason: str, received_ns: int) -> None:
+        """A frame that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the venue says it lists: all of it, and which of it does not trade (now, or soon not any more)."""
+
+    instruments: tuple[Instrument, ...]
+    not_trading: tuple[Symbol, ...] = ()
+
+
+class Feed(Protocol):
+    """One venue's market data. Made by `FEEDS` in `venues/__init__.py`, run by the live service."""
+
+    venue: Venue
+
+    @property
+    def timeframes(self) -> tuple[Timeframe, ...]:
+        """The candles that the venue streams; the others are folded from 1m."""
+
+    async def run(self, sink: Sink) -> None:
+        """Keep the connections open, with rotation, until cancelled. Never raises for what a network does."""
+
+    def reopen(self, connection: str, reason: str) -> None:
+        """Close a connection that says nothing and open another in its place."""
+
+    async def bars(self, symbol: Symbol, timeframe: Timeframe, first: int, last: int) -> list[Bar]:
+        """Closed bars opening from `first` to `last` (ms, both included), oldest first, over all pages.
+
+        Raises:
+            FeedDown: no answer, after retries that respect the venue's limits.
+        """
+
+    async def server_time(self) -> tuple[datetime, int]:
+        """The venue's clock and the round trip in milliseconds; raises FeedDown."""
+
+    async def listing(self) -> Listing:
+        """The venue's own metadata of everything that Nexus could trade; raises FeedDown."""
+
+    async def sessions(self, first: date, last: date) -> tuple[SessionScheduled, ...]:
+        """Trading hours by the venue's calendar; empty for a venue that never closes. Raises FeedDown."""
+
+    async def close(self) -> None:
+        """Let go of what REST holds open."""
