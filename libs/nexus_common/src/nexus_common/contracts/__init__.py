@@ -2,6 +2,7 @@
 
 from nexus_common.contracts import (
     account,
+    beat,
     feed,
     guard,
     instrument,
@@ -19,6 +20,7 @@ from nexus_common.contracts import (
 
 __all__ = [
     "account",
+    "beat",
     "feed",
     "guard",
     "instrument",

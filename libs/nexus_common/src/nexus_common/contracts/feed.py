@@ -144,14 +144,6 @@ class FoldDiffers(Event):
     told: Bar
 
 
-class Beat(Event):
-    """Time passed at live venues; a step of its own between closing candles. Stream `feed-beat`."""
-
-    type = "feed.beat"
-
-    at: Instant
-
-
 class TapeSealed(Event):
     """A segment of the tape is complete: `name` below the tape's folder, `first` to `last` received."""
 
@@ -184,7 +176,6 @@ FeedFact = (
     | PriceDoubted
     | ClockOff
     | FoldDiffers
-    | Beat
     | TapeSealed
     | TapeDropped
 )

@@ -9,7 +9,6 @@ from typing import assert_never
 
 from nexus_common.contracts.decider import Decider, InvariantBroken
 from nexus_common.contracts.feed import (
-    Beat,
     ClockOff,
     EndFeed,
     FeedCommand,
@@ -101,7 +100,6 @@ def evolve(state: FeedState, event: FeedEvent) -> FeedState:
             | PriceDoubted()
             | ClockOff()
             | FoldDiffers()
-            | Beat()
             | TapeSealed()
             | TapeDropped()
         ):

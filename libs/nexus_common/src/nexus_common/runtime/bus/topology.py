@@ -23,7 +23,7 @@ ROOT: Final = "nexus"
 
 # The single writer of each category of streams. `run-{service}` belongs to that service on top of these.
 OWNED: Final[Mapping[Service, tuple[str, ...]]] = {
-    Service.INGEST: ("market", "feed", "instrument", "macro", "news"),
+    Service.INGEST: ("beat", "market", "feed", "instrument", "macro", "news"),
     Service.CORTEX: ("signal", "model"),
     Service.SHIELD: ("risk", "guard"),
     Service.EXECUTOR: ("trade", "order", "account"),
