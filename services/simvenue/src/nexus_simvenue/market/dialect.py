@@ -31,13 +31,20 @@ class History(Protocol):
     def newest(self, symbol: Symbol, count: int) -> Sequence[Happening]:
         """The last prints, tops and marks of an instrument, oldest first."""
 
+    def funding(self, symbol: Symbol, first: int, last: int) -> Sequence[tuple[int, str]]:
+        """Settlements due from `first` to `last` (ms, both included) and their rates, oldest first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Worded:
-    """A message for everybody who listens to `topic`; `plain` is its body before any envelope of a socket."""
+    """A message for everybody who listens to `topic`; `plain` is its body before any envelope of a socket.
+
+    `every` is the topic of those who listen to all instruments at once (`AM.*`); empty where there is none.
+    """
 
     topic: str
     plain: Frame
+    every: str = ""
 
 
 class MarketDialect(Protocol):

@@ -6,7 +6,7 @@ restart; only its sockets are gone by then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
@@ -42,7 +42,7 @@ class SocketRefused(Exception):
 class Socket:
     """One WebSocket of a client; a dialect keeps what it knows of it in `account`, `topics` and `notes`.
 
-    `closed` once the client is gone.
+    `headers` are the handshake's, in lower case; `closed` once the client is gone.
     """
 
     path: str
@@ -51,6 +51,7 @@ class Socket:
     topics: set[str] = field(default_factory=set)
     notes: dict[str, Any] = field(default_factory=dict)
     closed: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Dialect(Protocol):

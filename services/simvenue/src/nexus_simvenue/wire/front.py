@@ -217,7 +217,8 @@ class Front:
     # -- sockets ------------------------------------------------------------------------------------
 
     async def _listen(self, request: web.Request) -> web.StreamResponse:
-        socket = Socket(request.rel_url.path, dict(request.rel_url.query))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        socket = Socket(request.rel_url.path, dict(request.rel_url.query), headers=headers)
         try:
             greeting = self._dialect.opened(socket, self._now())
         except SocketRefused as error:
