@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
+
+from pydantic import Field
 
 from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import Fraction, Instant, Number, Price, Quantity, Symbol, Value, Venue
@@ -16,7 +18,7 @@ class InstrumentKind(StrEnum):
 
 
 class Group(StrEnum):
-    """Switched per user, and the clusters of the exposure limit."""
+    """Switched per user, and the clusters of the exposure limit. A coin that nobody has placed is `other`."""
 
     MAJOR = "major"
     MEME = "meme"
@@ -25,6 +27,7 @@ class Group(StrEnum):
     LAYER1 = "layer1"
     STOCKS = "stocks"
     ETFS = "etfs"
+    OTHER = "other"
 
 
 class Instrument(Value):
@@ -51,16 +54,88 @@ class Instrument(Value):
     multiplier: int = 1
 
 
+class InstrumentStatus(StrEnum):
+    ANNOUNCED = "announced"
+    TRADING = "trading"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+class Bracket(NamedTuple):
+    """One step of a venue's leverage table, for positions worth more than `floor` and up to `cap` in quote currency."""
+
+    floor: Number
+    cap: Number
+    max_leverage: Number
+    maintenance_margin: Fraction
+
+
+class Terms(Value):
+    """What a venue says of an instrument beyond its grid; what it does not say is None, or empty.
+
+    `ends_at` is when a venue has said that it takes the instrument down; `max_market_quantity` bounds one
+    market order. `shortable` and `fractionable` are said of stocks.
+    """
+
+    status: InstrumentStatus
+    listed_at: Instant | None = None
+    ends_at: Instant | None = None
+    max_market_quantity: Quantity | None = None
+    shortable: bool | None = None
+    fractionable: bool | None = None
+    brackets: tuple[Bracket, ...] = ()
+
+
 class InstrumentsListed(Event):
-    """The instruments of a venue as they are from now on. `not_trading` are those it has stopped, or is to."""
+    """The instruments of a venue as they are from now on. `not_trading` are those it has stopped, or is to.
+
+    `unreadable` gives for each name (as the venue spells it) that was left out what could not be read.
+    """
 
     type = "instrument.listed"
 
     venue: Venue
     instruments: tuple[Instrument, ...]
     not_trading: tuple[Symbol, ...] = ()
+    terms: dict[Symbol, Terms] = Field({})
+    unreadable: dict[str, str] = Field({})
 
-    later: ClassVar[tuple[str, ...]] = ("not_trading",)
+    later: ClassVar[tuple[str, ...]] = ("not_trading", "terms", "unreadable")
+
+
+class ChangeKind(StrEnum):
+    LISTED = "listed"
+    DELISTED = "delisted"
+    TO_STOP = "to_stop"
+    STOPPED = "stopped"
+    RESUMED = "resumed"
+    ALTERED = "altered"
+    UNREADABLE = "unreadable"
+
+
+class InstrumentChange(NamedTuple):
+    """One difference to the listing before: `field` went from `was` to `now`, in words for people.
+
+    For `to_stop`, `now` is the time; for `unreadable` the reason; `symbol` is then the venue's own spelling.
+    """
+
+    symbol: Symbol
+    kind: ChangeKind
+    field: str = ""
+    was: str = ""
+    now: str = ""
+
+
+class InstrumentsChanged(Event):
+    """What people should know of a new listing; follows its `instrument.listed`, never the first one's instruments."""
+
+    type = "instrument.changed"
+
+    venue: Venue
+    changes: tuple[InstrumentChange, ...]
+
+
+InstrumentEvent = InstrumentsListed | InstrumentsChanged
 
 
 @command("instrument.list_instruments")
@@ -70,3 +145,5 @@ class ListInstruments:
     venue: Venue
     instruments: tuple[Instrument, ...]
     not_trading: tuple[Symbol, ...] = ()
+    terms: dict[Symbol, Terms] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)

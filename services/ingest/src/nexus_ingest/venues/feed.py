@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
-from nexus_common.contracts.instrument import Instrument
+from nexus_common.contracts.instrument import Instrument, Terms
 from nexus_common.contracts.market import Bar, SessionScheduled
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_ingest.domain.readings import Reading
@@ -44,10 +44,17 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the venue says it lists: all of it, and which of it does not trade (now, or soon not any more)."""
+    """What the venue says it lists: all of it, and which of it does not trade (now, or soon not any more).
+
+    `unreadable` gives what could not be read by the venue's name; `outside` counts what is none of Nexus'
+    markets (dated futures, other quote currencies), by reason.
+    """
 
     instruments: tuple[Instrument, ...]
     not_trading: tuple[Symbol, ...] = ()
+    terms: Mapping[Symbol, Terms] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    outside: Mapping[str, int] = field(default_factory=dict)
 
 
 class Feed(Protocol):
