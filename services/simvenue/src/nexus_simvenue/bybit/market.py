@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from nexus_common.contracts.instrument import Instrument
 from nexus_common.contracts.values import format_decimal
@@ -22,17 +22,23 @@ def server_time(now: datetime) -> dict[str, Any]:
     return {"timeSecond": str(int(now.timestamp())), "timeNano": str(nanoseconds)}
 
 
-def instruments_info(instruments: Iterable[Instrument], fields: Fields) -> dict[str, Any]:
-    rows = [_instrument_row(i) for i in instruments if fields.get("status", "Trading") == "Trading"]
+def instruments_info(
+    instruments: Iterable[Instrument],
+    fields: Fields,
+    status_of: Callable[[Instrument], str] = lambda _: "Trading",
+) -> dict[str, Any]:
+    """Those of the status asked for, trading ones without; one that is named is shown whatever its status."""
+    asked = fields.get("status", None if "symbol" in fields else "Trading")
+    rows = [_instrument_row(i, status_of(i)) for i in instruments if asked in (None, status_of(i))]
     return listed(rows, fields, 500)
 
 
-def _instrument_row(instrument: Instrument) -> dict[str, Any]:
+def _instrument_row(instrument: Instrument, status: str) -> dict[str, Any]:
     tick, step = instrument.tick_size, instrument.step_size
     return {
         "symbol": venue_spelling(instrument),
         "contractType": "LinearPerpetual",
-        "status": "Trading",
+        "status": status,
         "baseCoin": venue_spelling(instrument).removesuffix(instrument.quote),
         "quoteCoin": instrument.quote,
         "launchTime": "1585526400000",
@@ -71,6 +77,20 @@ def _instrument_row(instrument: Instrument) -> dict[str, Any]:
     }
 
 
+class Quoted(NamedTuple):
+    """What a ticker says of an instrument; prices are equal where the market stands at one."""
+
+    last_price: str
+    mark_price: str
+    index_price: str
+    bid: str
+    bid_size: str
+    ask: str
+    ask_size: str
+    funding_rate: str = "0.0001"
+    next_funding: int = 0
+
+
 def tickers(exchange: Exchange, instruments: Iterable[Instrument], _now: datetime) -> dict[str, Any]:
     """Last, mark and index price are the same here: where the market stands."""
     rows = []
@@ -79,41 +99,44 @@ def tickers(exchange: Exchange, instruments: Iterable[Instrument], _now: datetim
         if price is None:
             continue
         text, ask = format_decimal(price), format_decimal(price + instrument.tick_size)
-        rows.append(
-            {
-                "symbol": venue_spelling(instrument),
-                "lastPrice": text,
-                "indexPrice": text,
-                "markPrice": text,
-                "prevPrice24h": text,
-                "price24hPcnt": "0",
-                "highPrice24h": text,
-                "lowPrice24h": text,
-                "prevPrice1h": text,
-                "openInterest": "0",
-                "openInterestValue": "0",
-                "turnover24h": "0",
-                "volume24h": "0",
-                "fundingRate": "0.0001",
-                "nextFundingTime": "0",
-                "predictedDeliveryPrice": "",
-                "basisRate": "",
-                "deliveryFeeRate": "",
-                "deliveryTime": "0",
-                "ask1Size": "1",
-                "bid1Price": text,
-                "ask1Price": ask,
-                "bid1Size": "1",
-                "basis": "",
-                "preOpenPrice": "",
-                "preQty": "",
-                "curPreListingPhase": "",
-                "fundingIntervalHour": "8",
-                "basisRateYear": "",
-                "fundingCap": "0.005",
-            }
-        )
+        rows.append(ticker_row(venue_spelling(instrument), Quoted(text, text, text, text, "1", ask, "1")))
     return {"category": "linear", "list": rows}
+
+
+def ticker_row(symbol: str, quoted: Quoted) -> dict[str, str]:
+    """A linear perpetual's ticker by REST. Nothing is known of the last 24 hours: they stand where it is now."""
+    return {
+        "symbol": symbol,
+        "lastPrice": quoted.last_price,
+        "indexPrice": quoted.index_price,
+        "markPrice": quoted.mark_price,
+        "prevPrice24h": quoted.last_price,
+        "price24hPcnt": "0",
+        "highPrice24h": quoted.last_price,
+        "lowPrice24h": quoted.last_price,
+        "prevPrice1h": quoted.last_price,
+        "openInterest": "0",
+        "openInterestValue": "0",
+        "turnover24h": "0",
+        "volume24h": "0",
+        "fundingRate": quoted.funding_rate,
+        "nextFundingTime": str(quoted.next_funding),
+        "predictedDeliveryPrice": "",
+        "basisRate": "",
+        "deliveryFeeRate": "",
+        "deliveryTime": "0",
+        "ask1Size": quoted.ask_size,
+        "bid1Price": quoted.bid,
+        "ask1Price": quoted.ask,
+        "bid1Size": quoted.bid_size,
+        "basis": "",
+        "preOpenPrice": "",
+        "preQty": "",
+        "curPreListingPhase": "",
+        "fundingIntervalHour": "8",
+        "basisRateYear": "",
+        "fundingCap": "0.005",
+    }
 
 
 def risk_limit(instruments: Iterable[Instrument]) -> dict[str, Any]:

@@ -194,6 +194,28 @@ INSTRUMENTS: Final = {
     "cursor": _CURSOR,
 }
 TICKERS: Final = {"category": _CATEGORY, "symbol": _SYMBOL, "baseCoin": Param(), "expDate": Param()}
+INTERVALS: Final = ("1", "5", "15", "60", "240")  # the venue has more; these are played
+KLINE: Final = {
+    "category": _CATEGORY,
+    "symbol": Param(required=True),
+    "interval": Param(required=True, values=INTERVALS),
+    "start": _TIME,
+    "end": _TIME,
+    "limit": _page(1000),
+}
+RECENT_TRADES: Final = {
+    "category": _CATEGORY,
+    "symbol": Param(required=True),
+    "baseCoin": Param(),
+    "limit": _page(1000),
+}
+FUNDING: Final = {
+    "category": _CATEGORY,
+    "symbol": Param(required=True),
+    "startTime": _TIME,
+    "endTime": _TIME,
+    "limit": _page(200),
+}
 RISK_LIMIT: Final = {"category": _CATEGORY, "symbol": _SYMBOL, "cursor": _CURSOR}
 NOTHING: Final[Mapping[str, Param]] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from nexus_common.contracts.instrument import Instrument
 from nexus_common.contracts.market import Bar
@@ -13,6 +13,9 @@ from nexus_common.contracts.values import Symbol, Timeframe
 from nexus_simvenue.market.happenings import Happening
 from nexus_simvenue.wire.dialect import Frame, Socket
 from nexus_simvenue.wire.http import HttpRequest, HttpResponse
+
+# Twice what WebSocket clients take by default (aiohttp: 4 MiB).
+OVERSIZED: Final = 8 << 20
 
 
 class History(Protocol):
