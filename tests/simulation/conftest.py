@@ -37,6 +37,7 @@ from nexus_executor import bootstrap as executor
 from nexus_executor.venues.paper import LocalGateway
 from nexus_ingest import bootstrap as ingest
 from nexus_ingest.player import Player
+from nexus_ingest.rounds import Rounds
 from nexus_market.exchange import Exchange
 from nexus_ops.composition import LocalHouse, settings_for
 from nexus_scheduler import bootstrap as scheduler
@@ -319,18 +320,17 @@ class BusHouse(FragileHouse):
     async def _lead(self) -> None:
         self._leaders += 1
         bus, relay = self._relay(Service.INGEST)
+        trace = Trace(None)
         await Player(
             self._market,
             self._recorder,
             ingest.desk(self.store),
             self.store,
-            bus,
             relay,
+            Rounds(bus, relay, self._leaders, 1, trace),
             self._match,
             _at_once,
-            self._leaders,
-            1,
-            Trace(None),
+            trace,
             Health("ingest", "1"),
         ).run()
 

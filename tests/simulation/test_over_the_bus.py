@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nexus_ingest import player
+from nexus_ingest import rounds
 from nexus_market.exchange import duplicate_orders
 from nexus_ops.composition import cortex_reactor
 from nexus_ops.decisions import decisions_hash, events_of
@@ -27,7 +27,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 @pytest.fixture(params=FAULTS)
 async def twins(request: pytest.FixtureRequest, played: Played, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The same hours in one process, and over a bus."""
-    monkeypatch.setattr(player, "ASK_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(rounds, "ASK_AGAIN_SECONDS", 0.02)
     return await played(**DAY), await played(**DAY, over_bus=True, **FAULTS[request.param])
 
 
@@ -42,7 +42,7 @@ async def test_over_a_bus_the_services_decide_what_they_decide_in_one_process(tw
 
 
 async def test_there_are_deaths_and_losses(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(player, "ASK_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(rounds, "ASK_AGAIN_SECONDS", 0.02)
     kills = (await played(**DAY, over_bus=True, **FAULTS["deaths and losses"])).kills
     assert any("ingest" in where for where in kills)
     assert any("lose everything" in where for where in kills)

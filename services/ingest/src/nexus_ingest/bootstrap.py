@@ -26,6 +26,7 @@ from nexus_data.playback import PlayedMarket
 from nexus_data.recorded_market import RecordedMarket
 from nexus_ingest.handlers import Recorder
 from nexus_ingest.player import Player
+from nexus_ingest.rounds import Rounds
 from nexus_market.candles import Ohlcv
 from nexus_market.exchange.wire import encode_step
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
@@ -132,17 +133,17 @@ async def build(context: Context) -> Work:
         await tell(exchange, played, step)
 
     guard = context.leases.guard
+    epoch = guard.epoch if guard else 0
+    rounds = Rounds(context.bus, context.relay, epoch, context.leases.number, context.trace)
     player = Player(
         played,
         recorder(played),
         desk(context.store, context),
         context.store,
-        context.bus,
         context.relay,
+        rounds,
         tell_exchange,
         Pace(None if settings.ingest.speed == "max" else float(settings.ingest.speed)),
-        epoch=guard.epoch if guard else 0,
-        instance=context.leases.number,
         trace=context.trace,
         health=context.health,
     )

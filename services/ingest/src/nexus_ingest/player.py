@@ -12,17 +12,16 @@ from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Service
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.desk import WorkDesk
-from nexus_common.runtime.errors import BusUnavailable
 from nexus_common.runtime.health import Health
 from nexus_common.runtime.log import get_logger
-from nexus_common.runtime.ports import Bus, EventStore
+from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.relay import Relay
-from nexus_common.runtime.ring import SLOTS, Mark, Token, marks_of
+from nexus_common.runtime.ring import Mark, marks_of
 from nexus_common.runtime.trace import Trace
 from nexus_data.market_feed import Market, Step
 from nexus_ingest.handlers import Recorder
+from nexus_ingest.rounds import Rounds
 
-ASK_AGAIN_SECONDS = 1.0
 OPENING_CHUNK = 20
 log = get_logger(__name__)
 
@@ -52,12 +51,10 @@ class Player:
         recorder: Recorder,
         desk: WorkDesk,
         store: EventStore,
-        bus: Bus,
         relay: Relay,
+        rounds: Rounds,
         tell_exchange: TellExchange,
         pace: Pace,
-        epoch: int,
-        instance: int,
         trace: Trace,
         health: Health,
     ) -> None:
@@ -65,19 +62,16 @@ class Player:
         self._recorder = recorder
         self._desk = desk
         self._store = store
-        self._bus = bus
         self._relay = relay
+        self._rounds = rounds
         self._tell_exchange = tell_exchange
         self._pace = pace
-        self._epoch = epoch
-        self._instance = instance
         self._trace = trace
         self._health = health
-        self._returned: asyncio.Queue[Token] = asyncio.Queue()
 
     async def run(self) -> None:
         """Play to the end of the market, then stay idle."""
-        listener = asyncio.ensure_future(self._listen())
+        listener = asyncio.ensure_future(self._rounds.listen())
         try:
             await self._play()
             await listener
@@ -97,7 +91,7 @@ class Player:
                 await self._tell_exchange(step)
             else:
                 marks = await self._begin(step)
-            await self._go_round(step.at, marks)
+            await self._rounds.go(step.at, marks)
             self._health.note(step=step.at)
             at = step.at
         await self._recorder.end(at, self._desk)
@@ -123,46 +117,9 @@ class Player:
         await asyncio.gather(self._relay.try_publish(recorded), self._tell_exchange(step))
         return marks_of(recorded)
 
-    async def _go_round(self, at: datetime, marks: Sequence[Mark]) -> None:
-        token = Token.first(at, marks[0][0], self._epoch, tuple(marks))
-        while True:
-            self._trace.point(f"waiting for round {token.round}")
-            back = await self._round(token)
-            if back.produced == token.produced:
-                return
-            token = token.next_round(back.produced)
-
-    async def _round(self, token: Token) -> Token:
-        await self._ask(token)
-        while True:
-            try:
-                back = await asyncio.wait_for(self._returned.get(), ASK_AGAIN_SECONDS)
-            except TimeoutError:
-                # A service is away, or the bus lost the token: who has answered answers again.
-                await self._ask(token)
-                continue
-            if (back.epoch, back.position, back.round) == (token.epoch, token.position, token.round):
-                return back
-
-    async def _ask(self, token: Token) -> None:
-        try:
-            await self._relay.publish((), [(topology.turn_subject(SLOTS[0]), token.to_bytes(), {}, "")])
-        except BusUnavailable as error:
-            log.warning("bus does not answer", reason=str(error))
-
     async def _publish(self, recorded: Sequence[Recorded[Event]]) -> None:
         for start in range(0, len(recorded), OPENING_CHUNK):
             await self._relay.try_publish(recorded[start : start + OPENING_CHUNK])
-
-    async def _listen(self) -> None:
-        durable = topology.durable(Service.INGEST, self._instance)
-        async for delivery in self._bus.deliveries(durable, [topology.turn_subject(Service.INGEST)]):
-            try:
-                self._returned.put_nowait(Token.from_bytes(delivery.data))
-            except ValueError as error:
-                await self._bus.park(delivery, str(error))
-                continue
-            await self._bus.ack([delivery])
 
     async def _last_step(self) -> LastStep | None:
         """The newest instant with candles, and the marks of everything recorded for it."""
