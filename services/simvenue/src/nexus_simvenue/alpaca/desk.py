@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from nexus_common.contracts.order import OrderKind
 from nexus_common.contracts.values import Side
+from nexus_data.sessions import is_live, us_sessions
 from nexus_market.exchange import Exchange, Order, Status, Update
 from nexus_simvenue.alpaca import rules
 from nexus_simvenue.alpaca.book import Book
@@ -16,7 +17,6 @@ from nexus_simvenue.alpaca.placing import Placing
 from nexus_simvenue.alpaca.problems import order_not_found, unprocessable
 from nexus_simvenue.alpaca.records import Record, State, made_id
 from nexus_simvenue.alpaca.replacing import Replacing
-from nexus_simvenue.alpaca.sessions import is_live, us_sessions
 
 _MOMENT = timedelta(microseconds=1)
 _TYPES = {

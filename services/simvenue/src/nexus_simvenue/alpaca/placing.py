@@ -6,13 +6,13 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 
 from nexus_common.contracts.values import Side
+from nexus_data.sessions import is_live, session_end
 from nexus_simvenue.alpaca import rules
 from nexus_simvenue.alpaca.book import Book
 from nexus_simvenue.alpaca.intake import Wish
 from nexus_simvenue.alpaca.market import FRACTION, Market
 from nexus_simvenue.alpaca.problems import DUPLICATE_ID, Problem, forbidden, unprocessable
 from nexus_simvenue.alpaca.records import Record, State, made_id
-from nexus_simvenue.alpaca.sessions import is_live, session_end
 
 
 class Placing:

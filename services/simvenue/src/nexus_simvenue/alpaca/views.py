@@ -8,12 +8,12 @@ from typing import Any
 
 from nexus_common.contracts.instrument import Group, Instrument
 from nexus_common.contracts.values import Side
+from nexus_data.sessions import NEW_YORK, us_sessions
 from nexus_market.exchange import Exchange, Holding
 from nexus_simvenue.alpaca.book import Book, Flags
 from nexus_simvenue.alpaca.problems import NOT_FOUND, Problem, unprocessable
 from nexus_simvenue.alpaca.records import made_id, number
 from nexus_simvenue.alpaca.rules import held_for_orders
-from nexus_simvenue.alpaca.sessions import NEW_YORK, us_sessions
 
 
 class Views:

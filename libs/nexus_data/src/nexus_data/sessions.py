@@ -1,18 +1,27 @@
-"""When the US stock market is open: sessions with holidays and early closes (NYSE's calendar)."""
+"""When the US stock market is open: sessions with holidays and early closes.
+
+NYSE's calendar as exchange-calendars keeps it. A venue's own calendar holds; this one is its second source.
+"""
 
 from __future__ import annotations
 
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from nexus_common.contracts.market import SessionScheduled
+from nexus_common.contracts.values import Venue
+
+SECOND_SOURCE: Final = "exchange-calendars XNYS"
 NEW_YORK: Final = ZoneInfo("America/New_York")
 _FIRST, _LAST = "2006-01-01", "2030-12-31"
-# Extended hours: 4:00 to 9:30 and 16:00 to 20:00 in New York.
+_USUAL_CLOSE: Final = time(16)
+_SATURDAY: Final = 5
+# Extended hours: 4:00 to 9:30 and 16:00 to 20:00 in New York; four hours from the close on early days too.
 _PRE_MARKET: Final = timedelta(hours=5, minutes=30)
 _AFTER_HOURS: Final = timedelta(hours=4)
 
@@ -23,6 +32,15 @@ class Session(NamedTuple):
     day: date
     opens: datetime
     closes: datetime
+
+    @property
+    def is_early_close(self) -> bool:
+        return self.closes.astimezone(NEW_YORK).time() < _USUAL_CLOSE
+
+    @property
+    def extended(self) -> Session:
+        """The day with its pre-market and after-hours trading."""
+        return Session(self.day, self.opens - _PRE_MARKET, self.closes + _AFTER_HOURS)
 
 
 class Sessions:
@@ -79,11 +97,48 @@ def _session_for(at: datetime, extended: bool) -> Session:
 
 def is_live(at: datetime, extended: bool) -> bool:
     """Whether an order can trade now; `extended`: before and after the session too."""
-    opens = _session_for(at, extended).opens
-    return (opens - _PRE_MARKET if extended else opens) <= at
+    session = _session_for(at, extended)
+    return (session.extended if extended else session).opens <= at
 
 
 def session_end(at: datetime, extended: bool) -> datetime:
     """When a DAY order of this moment expires."""
-    closes = _session_for(at, extended).closes
-    return closes + _AFTER_HOURS if extended else closes
+    session = _session_for(at, extended)
+    return (session.extended if extended else session).closes
+
+
+def compare(
+    venue: Venue, told: Sequence[Session], second: Sequence[Session], first: date, last: date
+) -> tuple[SessionScheduled, ...]:
+    """The days from `first` to `last` as the venue's calendar tells them, with what the second one says otherwise.
+
+    Saturdays and Sundays on which neither has a session are left out.
+    """
+    by_venue = {session.day: session for session in told}
+    by_second = {session.day: session for session in second}
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    return tuple(
+        _scheduled(venue, day, by_venue.get(day), by_second.get(day))
+        for day in days
+        if day.weekday() < _SATURDAY or day in by_venue or day in by_second
+    )
+
+
+def _scheduled(venue: Venue, day: date, told: Session | None, second: Session | None) -> SessionScheduled:
+    differs = f"{SECOND_SOURCE} says {_hours(second)}, {venue} {_hours(told)}"
+    return SessionScheduled(
+        venue=venue,
+        day=day,
+        opens=told.opens if told else None,
+        closes=told.closes if told else None,
+        is_early_close=told is not None and told.is_early_close,
+        sources=(str(venue), SECOND_SOURCE),
+        disagreement="" if told == second else differs,
+    )
+
+
+def _hours(session: Session | None) -> str:
+    if session is None:
+        return "shut"
+    opens, closes = (moment.astimezone(NEW_YORK) for moment in (session.opens, session.closes))
+    return f"{opens:%H:%M} to {closes:%H:%M} New York"
