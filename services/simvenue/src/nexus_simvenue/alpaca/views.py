@@ -124,7 +124,7 @@ class Views:
     # -- assets -------------------------------------------------------------------------------------
 
     def assets(self, flags: Flags, fields: dict[str, str]) -> list[dict[str, Any]]:
-        rows = [self._asset(instrument, flags) for instrument in self._exchange.instruments]
+        rows = [self.asset_row(instrument, True, flags) for instrument in self._exchange.instruments]
         names = {"status": "status", "exchange": "exchange", "asset_class": "class"}
         wanted = {names[name]: value for name, value in fields.items() if name in names}
         return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
@@ -133,11 +133,13 @@ class Views:
         """Of one symbol or asset id; raises Problem."""
         for instrument in self._exchange.instruments:
             if name in (instrument.symbol, made_id("asset", instrument.symbol)):
-                return self._asset(instrument, flags)
+                return self.asset_row(instrument, True, flags)
         raise Problem(NOT_FOUND, f"asset not found for {name}")
 
     @staticmethod
-    def _asset(instrument: Instrument, flags: Flags) -> dict[str, Any]:
+    def asset_row(instrument: Instrument, trades: bool, flags: Flags | None = None) -> dict[str, Any]:
+        """`flags`: of the account that asks, where one does."""
+        flags = Flags() if flags is None else flags
         shortable = instrument.symbol not in flags.not_shortable
         return {
             "id": made_id("asset", instrument.symbol),
@@ -145,8 +147,8 @@ class Views:
             "exchange": "ARCA" if instrument.group is Group.ETFS else "NASDAQ",
             "symbol": instrument.symbol,
             "name": instrument.symbol,
-            "status": "active",
-            "tradable": True,
+            "status": "active" if trades else "inactive",
+            "tradable": trades,
             "marginable": True,
             "maintenance_margin_requirement": 30,
             "shortable": shortable,
