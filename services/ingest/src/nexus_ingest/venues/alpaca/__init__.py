@@ -1,0 +1,1 @@
+"""Alpaca's market data for stocks: the IEX and the SIP feed."""

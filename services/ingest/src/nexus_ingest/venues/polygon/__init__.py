@@ -1,0 +1,1 @@
+"""Polygon's market data for stocks, in place of Alpaca's; orders stay at Alpaca."""

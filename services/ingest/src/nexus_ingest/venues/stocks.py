@@ -1,0 +1,54 @@
+"""Readings of the US stock market from decoded numbers, whoever streams them, and what every figure must be."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+from nexus_common.contracts.values import Symbol, Timeframe
+from nexus_ingest.domain.readings import BookRead, KlineRead, UnreadableFrame
+from nexus_market.candles import slot_millis
+
+_MINUTE: Final = slot_millis(Timeframe.M1)
+Figure = int | float
+
+
+def price(figure: Figure) -> str:
+    """Raises UnreadableFrame for what is no positive number, NaN and infinities included."""
+    if not 0 < figure < inf:
+        raise UnreadableFrame("a price is no positive number")
+    return repr(figure)
+
+
+def quantity(figure: Figure) -> str:
+    """Raises UnreadableFrame for what is negative or no number."""
+    if not 0 <= figure < inf:
+        raise UnreadableFrame("a quantity is negative or no number")
+    return repr(figure)
+
+
+def millis(stamp: int) -> int:
+    """A Unix time that may be in milli-, micro- or nanoseconds, in milliseconds."""
+    if stamp <= 0:
+        raise UnreadableFrame("a time is not behind 1970")
+    while stamp >= 10**14:  # milliseconds have as many digits only in the year 5138
+        stamp //= 1_000
+    return stamp
+
+
+def book(
+    symbol: Symbol, bid: Figure, bid_size: Figure, ask: Figure, ask_size: Figure, at: int
+) -> BookRead | None:
+    """None for a book that has one side only: the other one's price is 0."""
+    if bid == 0 or ask == 0:
+        return None
+    return BookRead(symbol, price(bid), quantity(bid_size), price(ask), quantity(ask_size), at)
+
+
+def minute(symbol: Symbol, open_time: int, prices: tuple[Figure, ...], volume: Figure) -> KlineRead:
+    """A closed minute of open, high, low and close; streams of stocks have no open ones. `at` is its end."""
+    if open_time % _MINUTE:
+        raise UnreadableFrame("a bar does not open on a minute")
+    opened, high, low, close = map(price, prices)
+    ends = open_time + _MINUTE
+    return KlineRead(symbol, Timeframe.M1, open_time, opened, high, low, close, quantity(volume), True, ends)
