@@ -24,6 +24,7 @@ from nexus_common.contracts.instrument import (
     Group,
     Instrument,
     InstrumentKind,
+    InstrumentsChanged,
     InstrumentsListed,
     ListInstruments,
 )
@@ -131,7 +132,7 @@ def test_instruments_are_listed_when_they_change() -> None:
     given(INSTRUMENT).when(command).then(listed)
     given(INSTRUMENT, listed).when(command).then_nothing()
     changed = ListInstruments(NOON, Venue.BINANCE, (bitcoin("0.01"),))
-    given(INSTRUMENT, listed).when(changed).then_types(InstrumentsListed)
+    given(INSTRUMENT, listed).when(changed).then_types(InstrumentsListed, InstrumentsChanged)
     assert decode_command(command_type(type(command)), command_payload(command)) == command
 
 

@@ -6,6 +6,7 @@ exchangeInfo, Bybit V5 instruments-info); a running system replaces it by what t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
@@ -90,39 +91,79 @@ class Resolved(NamedTuple):
 
 
 def resolve(name: str, instruments: Iterable[Instrument]) -> Resolved | None:
-    """Find the instrument people mean: `pepe`, `PEPE/USDT`, `1000PEPEUSDT`, `SHIB1000USDT`, `AAPL`.
+    """Find the instrument people mean: `pepe`, `PEPE/USDT`, `BTC/USDT:USDT`, `1000PEPE`, `SHIB1000USDT`, `AAPL`.
 
     A coin's own name (PEPE) counts single coins, so its quantity is divided by the contract's multiplier;
-    a contract's name (1000PEPE) counts contracts. None when nothing fits.
+    a contract's name (1000PEPE) counts contracts and goes before a coin's. Of several contracts of one coin its
+    name means the one with the smallest multiplier. None when nothing fits.
     """
-    wanted = "".join(letter for letter in name.upper() if letter.isalnum())
+    wanted = _letters(name.partition(":")[0])
+    of_coin = []
     for instrument in instruments:
         if wanted in _contract_names(instrument):
             return Resolved(instrument, Decimal(1))
-        if instrument.multiplier > 1 and wanted in (instrument.base, instrument.base + instrument.quote):
-            return Resolved(instrument, 1 / Decimal(instrument.multiplier))
-    return None
+        if wanted in (instrument.base, instrument.base + instrument.quote):
+            of_coin.append(instrument)
+    if not of_coin:
+        return None
+    smallest = min(of_coin, key=lambda each: each.multiplier)
+    return Resolved(smallest, 1 / Decimal(smallest.multiplier))
+
+
+def _letters(name: str) -> str:
+    """Letters and digits in capitals: what is left when people's separators are gone."""
+    return "".join(letter for letter in name.upper() if letter.isalnum())
 
 
 def _contract_names(instrument: Instrument) -> tuple[str, ...]:
     symbol, base, quote = instrument.symbol, instrument.base, instrument.quote
     if instrument.kind is InstrumentKind.STOCK:
-        return (symbol,)
+        return (_letters(symbol),)
     if instrument.multiplier == 1:
         return symbol, base, base + quote
     times = str(instrument.multiplier)
-    return symbol, times + base, times + base + quote, base + times, base + times + quote
+    spelled = venue_spelling(instrument)
+    return symbol, spelled, times + base, times + base + quote, base + times, base + times + quote
+
+
+# How venues write a multiplied contract where it is not the multiplier before the coin.
+_OWN_SPELLINGS: Final[Mapping[tuple[Venue, str], tuple[str, int]]] = MappingProxyType(
+    {
+        (Venue.BYBIT, "SHIB"): ("SHIB1000", 1_000),
+        (Venue.BINANCE, "BABYDOGE"): ("1MBABYDOGE", 1_000_000),
+    }
+)
+_MULTIPLIED: Final = re.compile(r"(?P<times>10{3,})(?P<coin>[A-Z].*)")
 
 
 def venue_spelling(instrument: Instrument) -> str:
     """The symbol as the venue writes it; ours is the same on all venues."""
-    if instrument.venue is Venue.BYBIT and instrument.base == "SHIB":
-        return f"SHIB{instrument.multiplier}{instrument.quote}"
+    own = _OWN_SPELLINGS.get((instrument.venue, instrument.base))
+    if own is not None and own[1] == instrument.multiplier:
+        return own[0] + instrument.quote
     return instrument.symbol
+
+
+def coin_and_multiplier(venue: Venue, base: str) -> tuple[str, int]:
+    """The coin behind a venue's base asset, and how many of it one contract is: `1000PEPE` is 1000 PEPE.
+
+    A coin whose own name begins with a digit (1INCH) is itself.
+    """
+    for (of_venue, coin), (spelled, times) in _OWN_SPELLINGS.items():
+        if of_venue is venue and spelled == base:
+            return coin, times
+    match = _MULTIPLIED.fullmatch(base)
+    return (match["coin"], int(match["times"])) if match else (base, 1)
 
 
 def by_symbol(instruments: Iterable[Instrument]) -> dict[Symbol, Instrument]:
     return {instrument.symbol: instrument for instrument in instruments}
+
+
+def group_of(base: str, kind: InstrumentKind) -> Group:
+    """The group of a coin or stock by its own name; one that nobody has placed is in none of the coins' groups."""
+    unknown = Group.STOCKS if kind is InstrumentKind.STOCK else Group.OTHER
+    return _GROUPS.get((kind, base), unknown)
 
 
 # base, group, tick, step, smallest notional, highest leverage, maintenance margin
@@ -177,9 +218,25 @@ _STOCKS = "AAPL MSFT NVDA TSLA AMZN META GOOGL AMD JPM BAC COIN ORCL"
 _ETFS = "SPY QQQ IWM TLT GLD SOXL XLF XLK"
 
 
+_GROUPS: Final[Mapping[tuple[InstrumentKind, str], Group]] = MappingProxyType(
+    {(InstrumentKind.PERPETUAL, name.removeprefix("1000")): group for name, group, *_ in _BINANCE}
+    | {(InstrumentKind.STOCK, symbol): Group.STOCKS for symbol in _STOCKS.split()}
+    | {(InstrumentKind.STOCK, symbol): Group.ETFS for symbol in _ETFS.split()}
+)
+# Maker and taker, without discounts: no venue's metadata says them.
+FEES: Final[Mapping[Venue, tuple[Decimal, Decimal]]] = MappingProxyType(
+    {
+        Venue.BINANCE: (Decimal("0.0002"), Decimal("0.0005")),
+        Venue.BYBIT: (Decimal("0.0002"), Decimal("0.00055")),
+        Venue.ALPACA: (_ZERO, _ZERO),
+    }
+)
+
+
 def _perpetual(venue: Venue, row: _Perpetual) -> Instrument:
     name, group, tick, step, min_notional, max_leverage, maintenance = row
-    multiplier = 1000 if name.startswith("1000") else 1
+    base, multiplier = coin_and_multiplier(venue, name)
+    maker_fee, taker_fee = FEES[venue]
     if venue is Venue.BYBIT:
         tick, step = _BYBIT_GRID.get(name, (tick, step))
         min_notional = 5
@@ -187,7 +244,7 @@ def _perpetual(venue: Venue, row: _Perpetual) -> Instrument:
         venue=venue,
         symbol=Symbol(f"{name}USDT"),
         kind=InstrumentKind.PERPETUAL,
-        base=name.removeprefix("1000"),
+        base=base,
         quote="USDT",
         group=group,
         tick_size=Decimal(tick),
@@ -195,28 +252,29 @@ def _perpetual(venue: Venue, row: _Perpetual) -> Instrument:
         min_quantity=Decimal(step),
         min_notional=Decimal(min_notional),
         max_leverage=max_leverage,
-        maker_fee=Decimal("0.0002"),
-        taker_fee=Decimal("0.00055") if venue is Venue.BYBIT else Decimal("0.0005"),
+        maker_fee=maker_fee,
+        taker_fee=taker_fee,
         maintenance_margin=Decimal(maintenance),
         multiplier=multiplier,
     )
 
 
-def _stock(symbol: str, group: Group) -> Instrument:
+def _stock(symbol: str) -> Instrument:
+    maker_fee, taker_fee = FEES[Venue.ALPACA]
     return Instrument(
         venue=Venue.ALPACA,
         symbol=Symbol(symbol),
         kind=InstrumentKind.STOCK,
         base=symbol,
         quote="USD",
-        group=group,
+        group=group_of(symbol, InstrumentKind.STOCK),
         tick_size=Decimal("0.01"),
         step_size=Decimal(1),
         min_quantity=Decimal(1),
         min_notional=Decimal(1),
         max_leverage=1,
-        maker_fee=_ZERO,
-        taker_fee=_ZERO,
+        maker_fee=maker_fee,
+        taker_fee=taker_fee,
         maintenance_margin=Decimal("0.25"),
     )
 
@@ -225,9 +283,6 @@ DEFAULT_INSTRUMENTS: Final[Mapping[Venue, tuple[Instrument, ...]]] = MappingProx
     {
         Venue.BINANCE: tuple(_perpetual(Venue.BINANCE, row) for row in _BINANCE),
         Venue.BYBIT: tuple(_perpetual(Venue.BYBIT, row) for row in _BINANCE),
-        Venue.ALPACA: (
-            *(_stock(symbol, Group.STOCKS) for symbol in _STOCKS.split()),
-            *(_stock(symbol, Group.ETFS) for symbol in _ETFS.split()),
-        ),
+        Venue.ALPACA: tuple(map(_stock, f"{_STOCKS} {_ETFS}".split())),
     }
 )
