@@ -35,6 +35,29 @@ class _Receipt:
     incarnation: int
 
 
+class _Listening:
+    """What is published while somebody iterates."""
+
+    missed = 0
+
+    def __init__(self, listeners: list[_Listening], patterns: list[list[str]]) -> None:
+        self._listeners = listeners
+        self._patterns = patterns
+        self._heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self._listeners.append(self)
+        try:
+            while True:
+                yield await self._heard.get()
+        finally:
+            self._listeners.remove(self)
+
+    def hear(self, subject: str, data: bytes) -> None:
+        if _matches(subject.split("."), self._patterns):
+            self._heard.put_nowait(data)
+
+
 class MemoryBus:
     """All services of a process share one. Messages live until `wipe`."""
 
@@ -47,6 +70,7 @@ class MemoryBus:
         self._incarnation = 0
         self._available = True
         self._more = asyncio.Event()
+        self._listeners: list[_Listening] = []
 
     async def publish(self, subject: str, data: bytes, headers: Mapping[str, str], message_id: str) -> None:
         self._require()
@@ -58,6 +82,8 @@ class MemoryBus:
                 del self._ids[next(iter(self._ids))]
         self._log.append((subject, data, dict(headers)))
         self._more.set()
+        for listener in self._listeners:
+            listener.hear(subject, data)
 
     async def publish_all(self, messages: Sequence[Message]) -> None:
         for subject, data, headers, message_id in messages:
@@ -80,6 +106,9 @@ class MemoryBus:
                     state.done(sequence)
                 elif sequence > state.floor and sequence not in state.acked:
                     yield Delivery(subject, data, headers, sequence, _Receipt(durable, incarnation))
+
+    def listen(self, subjects: Sequence[str]) -> _Listening:
+        return _Listening(self._listeners, [subject.split(".") for subject in subjects])
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.bus.jetstream.link import NOT_FOUND, ApiError, Link
+from nexus_common.runtime.bus.jetstream.listener import Listener
 from nexus_common.runtime.bus.jetstream.publisher import Publisher
 from nexus_common.runtime.bus.jetstream.puller import Floor, Puller, Receipt
 from nexus_common.runtime.bus.transport import Message, Parked, parked_from, parked_headers
@@ -55,6 +56,10 @@ class JetStreamBus:
             # The server may still be busy with our last acknowledgements when we ask it where we stand.
             self._floors[durable] = puller.floor
             await puller.close()
+
+    def listen(self, subjects: Sequence[str]) -> Listener:
+        """What is published from now on, without a memory of how far we are."""
+        return Listener(self._link, subjects)
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Never fails: what is not acknowledged comes again."""

@@ -1,0 +1,92 @@
+"""The watch's inputs as rows of the tape, and back.
+
+A frame is kept as it came and is decoded again by whoever reads the tape; a refused one is kept behind the reason
+for which it was refused, since not only decoding refuses (size, text that is none). All else is JSON of its fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from nexus_common.contracts.values import Venue
+from nexus_data.tape_format import Kind, TapeRow
+from nexus_data.tape_segment import from_micros, to_micros
+from nexus_ingest.domain.readings import Reading, UnreadableFrame
+from nexus_ingest.domain.watching import (
+    Answered,
+    Closed,
+    Heard,
+    Input,
+    Opened,
+    Refused,
+    ServerTime,
+    TimePassed,
+    Unanswered,
+)
+from nexus_ingest.venues.feed import RawFrame
+
+Decode = Callable[[Venue, str, RawFrame], Sequence[Reading]]
+"""What a frame of a venue's connection says; raises UnreadableFrame."""
+
+_KINDS: Final[dict[type[Input], Kind]] = {
+    Refused: Kind.REFUSED,
+    Opened: Kind.OPENED,
+    Closed: Kind.CLOSED,
+    Answered: Kind.ANSWERED,
+    Unanswered: Kind.UNANSWERED,
+    ServerTime: Kind.SERVER_TIME,
+    TimePassed: Kind.TIME_PASSED,
+}
+_TYPES: Final = {kind.value: type_ for type_, kind in _KINDS.items()}
+_BEHIND: Final = b"\n"
+
+
+def row_of(sequence: int, given: Input, frame: RawFrame | None) -> TapeRow:
+    """An input as a row; `frame` belongs to Heard and Refused.
+
+    Raises:
+        ValueError: what was heard comes without its frame.
+    """
+    received = to_micros(given.at)
+    connection = getattr(given, "connection", "")
+    if isinstance(given, Heard):
+        if frame is None:
+            raise ValueError(f"a frame heard from {given.venue} has to be taped with its text")
+        kind = Kind.TEXT if isinstance(frame, str) else Kind.BINARY
+        return TapeRow(sequence, received, kind.value, connection, _bytes(frame))
+    payload = msgspec.json.encode(given)
+    if frame is not None:
+        payload += _BEHIND + _bytes(frame)
+    return TapeRow(sequence, received, _KINDS[type(given)].value, connection, payload)
+
+
+def input_of(venue: Venue, row: TapeRow, decode: Decode) -> Input:
+    """The input that a row was made from; a frame says what `decode` finds in it.
+
+    Raises:
+        ValueError: this is no kind of input.
+    """
+    if row.kind in (Kind.TEXT, Kind.BINARY):
+        return _heard(venue, row, decode)
+    if row.kind not in _TYPES:
+        raise ValueError(f"row {row.sequence} of the tape is of kind {row.kind}, which is no input")
+    fields = row.payload.partition(_BEHIND)[0]
+    given: Input = msgspec.json.decode(fields, type=_TYPES[row.kind])
+    return given
+
+
+def _heard(venue: Venue, row: TapeRow, decode: Decode) -> Input:
+    at = from_micros(row.received)
+    frame: RawFrame = row.payload.decode() if row.kind == Kind.TEXT else row.payload
+    try:
+        return Heard(venue, row.connection, decode(venue, row.connection, frame), at)
+    except UnreadableFrame as error:
+        return Refused(venue, row.connection, str(error), "", at)
+
+
+def _bytes(frame: RawFrame) -> bytes:
+    # Half a surrogate pair can come out of a JSON text; it must not stop the tape.
+    return frame.encode(errors="replace") if isinstance(frame, str) else frame
