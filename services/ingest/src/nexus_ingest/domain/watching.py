@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nexus_common.contracts.feed import FeedFact, GapFound
-from nexus_common.contracts.market import Bar, CandleCorrected, CandlesClosed, FundingSettled
+from nexus_common.contracts.market import (
+    Bar,
+    CandleCorrected,
+    CandlesClosed,
+    FundingSettled,
+    SessionScheduled,
+)
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_ingest.domain.readings import HaltRead, Reading
 
@@ -96,7 +102,15 @@ class TimePassed:
     at: datetime
 
 
-Input = Opened | Closed | Heard | Refused | Answered | Unanswered | ServerTime | TimePassed
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """Trading hours of one day became known, or changed."""
+
+    session: SessionScheduled
+    at: datetime
+
+
+Input = Opened | Closed | Heard | Refused | Answered | Unanswered | ServerTime | Scheduled | TimePassed
 
 # -- outputs ------------------------------------------------------------------------------------------
 
