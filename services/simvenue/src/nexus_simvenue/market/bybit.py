@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -45,7 +45,7 @@ _TOPIC: Final = re.compile(r"(?:publicTrade|orderbook\.1|tickers|kline\.(?:1|5|1
 class _Stated(Worded):
     """A message that tells a state: a client gets all of it first, then what has changed."""
 
-    data: Mapping[str, Any] = MappingProxyType({})
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 class BybitMarket:
