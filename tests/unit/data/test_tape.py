@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus_common.contracts.feed import TapeDropped, TapeSealed
-from nexus_common.contracts.market import Bar
+from nexus_common.contracts.market import Bar, SessionScheduled
 from nexus_common.contracts.tick import TradeTick
 from nexus_common.contracts.values import Side, Symbol, Timeframe, Venue
 from nexus_common.runtime.errors import ConfigurationError
@@ -36,6 +36,7 @@ from nexus_ingest.domain.watching import (
     Input,
     Opened,
     Refused,
+    Scheduled,
     ServerTime,
     Ticks,
     TimePassed,
@@ -46,6 +47,9 @@ from nexus_ingest.venues.feed import RawFrame
 BEGIN = datetime(2026, 11, 27, 12, tzinfo=UTC)
 BTC, ETH = Symbol("BTCUSDT"), Symbol("ETHUSDT")
 ASK = AskBars(BTC, Timeframe.M5, 300_000, 600_000, "reconnected")
+SESSION = SessionScheduled(
+    venue=Venue.ALPACA, day=BEGIN.date(), opens=BEGIN, closes=None, is_early_close=True, sources=("calendar",)
+)
 
 
 def at(seconds: float) -> datetime:
@@ -101,6 +105,7 @@ def test_every_kind_of_input_comes_back_as_it_went_in_the_order_of_all_venues(tm
         (TimePassed(at(0.75)), None),
         (Answered(Venue.BYBIT, ASK, (bar,), at(1)), None),
         (Unanswered(Venue.BINANCE, ASK, "timed out", at(1.000001)), None),
+        (Scheduled(SESSION, at(1.5)), None),
         (ServerTime(Venue.BINANCE, -12, 30, at(2)), None),
         (Refused(Venue.BYBIT, "main", "no JSON", "{\n", at(3)), "{\n\ud800"),
         (Closed(Venue.BYBIT, "main", "code 1006", at(4)), None),

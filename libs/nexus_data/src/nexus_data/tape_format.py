@@ -39,6 +39,7 @@ class Kind(StrEnum):
     ANSWERED = "answered"
     UNANSWERED = "unanswered"
     SERVER_TIME = "server_time"
+    SCHEDULED = "scheduled"
     TIME_PASSED = "time_passed"
     STARTED = "started"
     LOST = "lost"

@@ -7,10 +7,11 @@ for which it was refused, since not only decoding refuses (size, text that is no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Venue
 from nexus_data.tape_format import Kind, TapeRow
 from nexus_data.tape_segment import from_micros, to_micros
@@ -22,6 +23,7 @@ from nexus_ingest.domain.watching import (
     Input,
     Opened,
     Refused,
+    Scheduled,
     ServerTime,
     TimePassed,
     Unanswered,
@@ -38,6 +40,7 @@ _KINDS: Final[dict[type[Input], Kind]] = {
     Answered: Kind.ANSWERED,
     Unanswered: Kind.UNANSWERED,
     ServerTime: Kind.SERVER_TIME,
+    Scheduled: Kind.SCHEDULED,
     TimePassed: Kind.TIME_PASSED,
 }
 _TYPES: Final = {kind.value: type_ for type_, kind in _KINDS.items()}
@@ -57,7 +60,7 @@ def row_of(sequence: int, given: Input, frame: RawFrame | None) -> TapeRow:
             raise ValueError(f"a frame heard from {given.venue} has to be taped with its text")
         kind = Kind.TEXT if isinstance(frame, str) else Kind.BINARY
         return TapeRow(sequence, received, kind.value, connection, _bytes(frame))
-    payload = msgspec.json.encode(given)
+    payload = msgspec.json.encode(given, enc_hook=_event)
     if frame is not None:
         payload += _BEHIND + _bytes(frame)
     return TapeRow(sequence, received, _KINDS[type(given)].value, connection, payload)
@@ -74,8 +77,29 @@ def input_of(venue: Venue, row: TapeRow, decode: Decode) -> Input:
     if row.kind not in _TYPES:
         raise ValueError(f"row {row.sequence} of the tape is of kind {row.kind}, which is no input")
     fields = row.payload.partition(_BEHIND)[0]
-    given: Input = msgspec.json.decode(fields, type=_TYPES[row.kind])
+    given: Input = msgspec.json.decode(fields, type=_TYPES[row.kind], dec_hook=_as_event)
     return given
+
+
+def venue_of(given: Input) -> Venue | None:
+    """The venue that an input concerns; None: all of them."""
+    if isinstance(given, Scheduled):
+        return given.session.venue
+    venue: Venue | None = getattr(given, "venue", None)
+    return venue
+
+
+def _event(value: object) -> dict[str, Any]:
+    """Events inside an input, as they are stored."""
+    if isinstance(value, Event):
+        return value.payload()
+    raise NotImplementedError(f"{type(value).__name__} cannot be taped")
+
+
+def _as_event(wanted: type, value: object) -> object:
+    if issubclass(wanted, Event):
+        return wanted.model_validate(value)
+    raise NotImplementedError(f"{wanted.__name__} cannot be read from the tape")
 
 
 def _heard(venue: Venue, row: TapeRow, decode: Decode) -> Input:

@@ -26,7 +26,7 @@ from nexus_common.runtime.log import get_logger
 from nexus_data.tape import Tape, oldest_kept
 from nexus_data.tape_format import Kind, Table, TapeRow, TickRow, frames_table, ticks_table
 from nexus_data.tape_segment import OpenSegment, Seal, describe, left_open, segment_name, to_micros
-from nexus_ingest.adapters.tape_inputs import row_of
+from nexus_ingest.adapters.tape_inputs import row_of, venue_of
 from nexus_ingest.domain.readings import BookRead, MarkRead, Reading, TradeRead
 from nexus_ingest.domain.watching import Input, Ticks
 from nexus_ingest.venues.feed import RawFrame
@@ -220,8 +220,7 @@ class TapeWriter:
     def _frames(self, taken: _Taken) -> dict[Venue, list[TapeRow]]:
         rows: dict[Venue, list[TapeRow]] = {}
         for number, given, frame in taken.inputs:
-            venue: Venue = getattr(given, "venue", self._keeper)
-            rows.setdefault(venue, []).append(row_of(number, given, frame))
+            rows.setdefault(venue_of(given) or self._keeper, []).append(row_of(number, given, frame))
         if taken.others:
             kept = rows.setdefault(self._keeper, [])
             kept += [
