@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from nexus_ingest.domain.readings import Reading, UnreadableFrame
+from nexus_ingest.venues.feed import RawFrame
+from nexus_ingest.venues.texts import UNDECODABLE, unreadable
 
 _Message = TypeVar("_Message")
 _Control = TypeVar("_Control")
-# How msgspec begins its word about a kind that is none of those it was given.
-_UNKNOWN_KIND: Final = "Invalid value"
 
 
 class Said(NamedTuple, Generic[_Control]):
@@ -45,7 +45,7 @@ class MessageList(Generic[_Message]):
         self._raw = encoding.Decoder(list[msgspec.Raw])
         self._one = encoding.Decoder(kinds)
 
-    def decode(self, frame: str | bytes) -> tuple[list[_Message], list[str]]:
+    def decode(self, frame: RawFrame) -> tuple[list[_Message], list[str]]:
         """The messages, and the reasons for those that are unusable.
 
         Raises:
@@ -55,22 +55,19 @@ class MessageList(Generic[_Message]):
             return self._all.decode(frame), []
         except msgspec.ValidationError:
             return self._one_by_one(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise UnreadableFrame("malformed, or cut off") from None
+        except UNDECODABLE as error:
+            raise unreadable(error) from None
 
-    def _one_by_one(self, frame: str | bytes) -> tuple[list[_Message], list[str]]:
+    def _one_by_one(self, frame: RawFrame) -> tuple[list[_Message], list[str]]:
         try:
             parts = self._raw.decode(frame)
-        except msgspec.ValidationError:
-            raise UnreadableFrame("not a list of messages") from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise UnreadableFrame("malformed, or cut off") from None
+        except UNDECODABLE as error:
+            raise unreadable(error) from None
         messages: list[_Message] = []
         reasons: list[str] = []
         for part in parts:
             try:
                 messages.append(self._one.decode(part))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                text = str(error)
-                reasons.append("unknown kind of message" if text.startswith(_UNKNOWN_KIND) else text)
+            except UNDECODABLE as error:
+                reasons.append(str(unreadable(error)))
         return messages, reasons

@@ -1,0 +1,65 @@
+"""The fear & greed index of alternative.me, of one day; source: its API documentation, Fear and Greed Index."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from nexus_common.contracts.macro import MacroRead
+from nexus_ingest.adapters.macro_source import Inquiry, MacroUnread
+
+SOURCE: Final = "fear & greed"
+_HIGHEST: Final = 100
+# Times behind the year 9999 are no times.
+_SECONDS_MAX: Final = 253_402_300_799
+
+
+class _Day(msgspec.Struct):
+    """Whole numbers, written as texts."""
+
+    value: str
+    timestamp: str
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    error: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    data: list[_Day]
+    metadata: _Metadata = _Metadata()
+
+
+class FearGreed:
+    def __init__(self, url: str, proxy: str | None = None, pause_seconds: float = 1.0) -> None:
+        address = f"{url.rstrip('/')}/fng/?limit=1"
+        self._inquiry = Inquiry(SOURCE, address, {"Accept": "application/json"}, proxy, pause_seconds)
+
+    async def read(self) -> MacroRead:
+        """See MacroSource."""
+        return read_index(*await self._inquiry.answer())
+
+
+def read_index(status: int, body: bytes) -> MacroRead:
+    """The newest day; raises MacroUnread for a refusal, and for what is not as documented."""
+    if status != 200:
+        raise MacroUnread(f"{SOURCE}: refused with status {status}")
+    try:
+        answer = msgspec.json.decode(body, type=_Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MacroUnread(f"{SOURCE}: not as documented: {error}") from None
+    if answer.metadata.error:
+        raise MacroUnread(f"{SOURCE}: refused: {answer.metadata.error}")
+    if not answer.data:
+        raise MacroUnread(f"{SOURCE}: no day is known")
+    day = answer.data[0]
+    known_at = datetime.fromtimestamp(_whole("timestamp", day.timestamp, _SECONDS_MAX), UTC)
+    return MacroRead(known_at=known_at, fear_greed=_whole("value", day.value, _HIGHEST))
+
+
+def _whole(name: str, text: str, at_most: int) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(at_most)) or int(text) > at_most:
+        raise MacroUnread(f"{SOURCE}: {name} is no whole number from 0 to {at_most}")
+    return int(text)
