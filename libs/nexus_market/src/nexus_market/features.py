@@ -151,6 +151,12 @@ class History:
             self._begin_block(block)
         self._append(row)
 
+    def correct(self, row: Row) -> None:
+        """Take what the venue later said of a bar; of one that was never heard it says nothing."""
+        last = self.last_open_time
+        if last is not None and row[0] <= last:
+            self._late[row[0]] = row
+
     def backfill(self, rows: Sequence[Row]) -> None:
         """Take bars of the past, oldest first. History from before the first bar held joins at once."""
         first = int(self._times[0]) if self._size else None

@@ -13,6 +13,7 @@ from datetime import datetime
 
 import orjson
 
+from nexus_common.contracts.beat import Beat
 from nexus_common.contracts.decider import AnyDecider
 from nexus_common.contracts.envelope import (
     Envelope,
@@ -34,6 +35,7 @@ from nexus_ops.decisions import PAGE, events_of
 
 Progress = Callable[[int], None]
 RERUN = ("signal",)
+BEAT = "beat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +144,13 @@ async def _decide_again(store: EventStore, replayed: _Replayed, progress: Progre
 
 
 async def _rerun_cortex(store: EventStore, cortex: Reactor, replayed: _Replayed) -> int:
-    """Cortex takes its turn behind the events of each instant, as it did in the run."""
+    """Cortex takes its turn behind the events of each step, as it did in the run.
+
+    A live step begins with a beat that carries its time; a played one lasts as long as its instant.
+    """
     memory = MemoryStore()
     desk = WorkDesk(memory, Service.CORTEX.value, cortex.observe, keep_commands=False)
-    heard = sorted(set(cortex.listens) - set(topology.owned_by(Service.CORTEX)))
+    heard = sorted({*cortex.listens, BEAT} - set(topology.owned_by(Service.CORTEX)))
     batch: list[Recorded[Event]] = []
     candles = 0
 
@@ -156,8 +161,14 @@ async def _rerun_cortex(store: EventStore, cortex: Reactor, replayed: _Replayed)
         replayed.add([recorded.envelope for recorded in desk.take_recorded()])
         batch.clear()
 
+    beat: datetime | None = None
     closed_at: datetime | None = None
     async for recorded in events_of(store, heard):
+        if isinstance(recorded.event, Beat):
+            if closed_at is not None:
+                await turn(closed_at)
+            beat, closed_at = recorded.event.at, None
+            continue
         if closed_at is not None and recorded.envelope.occurred_at > closed_at:
             await turn(closed_at)
             closed_at = None
@@ -168,7 +179,7 @@ async def _rerun_cortex(store: EventStore, cortex: Reactor, replayed: _Replayed)
         cortex.observe(recorded.envelope)
         batch.append(recorded)
         if recorded.event.type == "market.candles_closed":
-            closed_at = recorded.envelope.occurred_at
+            closed_at = beat or recorded.envelope.occurred_at
             candles += len(getattr(recorded.event, "candles", ()))
     if closed_at is not None:
         await turn(closed_at)

@@ -1,8 +1,8 @@
-"""What cortex hears, and what it does at its turn: judge the instruments whose 15m candle has just closed."""
+"""What cortex hears, and what it does at its turn: judge the instruments whose 15m candle has just come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 from nexus_common.contracts import ids
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.macro import MacroRead
-from nexus_common.contracts.market import Bar, Candle, CandlesBackfilled, CandlesClosed
+from nexus_common.contracts.market import Bar, Candle, CandleCorrected, CandlesBackfilled, CandlesClosed
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.session import SessionOpened, StrategyChosen
 from nexus_common.contracts.signal import JudgeMarket
@@ -86,6 +86,8 @@ class CortexReactor:
         self._macro_trends: dict[Key, tuple[int, MacroTrend]] = {}
         self._wishes: dict[UserId, Wish] = {}
         self._done = (0, 0)
+        self._step = 0
+        self._closed: set[Key] = set()
 
     @property
     def judged_closes(self) -> list[int] | None:
@@ -98,6 +100,8 @@ class CortexReactor:
         match envelope.event:
             case CandlesClosed() as event:
                 self._take_candles(event)
+            case CandleCorrected() as event:
+                self._take_correction(event)
             case CandlesBackfilled() as event:
                 self._take_history(event)
             case MacroRead() as event:
@@ -115,19 +119,27 @@ class CortexReactor:
         # close again finds it judged.
         if turn.position == self._done[0] and turn.round > self._done[1]:
             return
-        if to_millis(turn.at) % (MAIN.seconds * 1_000) == 0:
-            choice = self._choice(turn.at)
-            for venue, symbol in self._closing(turn.at):
-                command = self._judge(venue, symbol, turn.at, choice)
-                if command is not None:
-                    cause = ids.candle_id(venue, symbol, MAIN, turn.at - MAIN.duration)
-                    await desk.handle(SIGNALS, instrument_key(venue, symbol), command, cause=cause)
+        choice = self._choice(turn.at)
+        for venue, symbol in self._closing(turn, batch):
+            command = self._judge(venue, symbol, turn.at, choice)
+            if command is not None:
+                cause = ids.candle_id(venue, symbol, MAIN, command.candle_close - MAIN.duration)
+                await desk.handle(SIGNALS, instrument_key(venue, symbol), command, cause=cause)
         self._done = (turn.position, turn.round)
 
-    def _closing(self, at: datetime) -> list[Key]:
-        opened = to_millis(at) - MAIN.seconds * 1_000
-        closing = [key for key, series in self._main.items() if series.last_open_time == opened]
-        closing += [key for key, scan in self._scans.items() if to_millis(at) in scan]
+    def _closing(self, turn: Turn, batch: Sequence[Envelope[Event]]) -> list[Key]:
+        """The instruments of which this step brought a main candle that is to be decided on.
+
+        Most close at the time of the turn. At a live venue slow ones come later, in a step of their own.
+        """
+        if turn.position != self._step:
+            self._step, self._closed = turn.position, set()
+        self._closed.update(key for envelope in batch for key in _decided_on(envelope.event))
+        now, closing = to_millis(turn.at), self._closed & self._main.keys()
+        if now % (MAIN.seconds * 1_000) == 0:
+            opened = now - MAIN.seconds * 1_000
+            closing |= {key for key, series in self._main.items() if series.last_open_time == opened}
+            closing |= {key for key, scan in self._scans.items() if now in scan}
         return sorted(key for key in closing if self._owns(instrument_key(*key)))
 
     def _judge(self, venue: Venue, symbol: Symbol, at: datetime, choice: Choice) -> JudgeMarket | None:
@@ -177,6 +189,12 @@ class CortexReactor:
                 self._series(event.venue, candle.symbol, candle.timeframe).add(row)
                 self._hear_btc(event.venue, candle.symbol, candle.timeframe, row)
 
+    def _take_correction(self, event: CandleCorrected) -> None:
+        if event.timeframe in (MAIN, MACRO) and (event.venue, event.symbol) not in self._scans:
+            row = _row(event.now.open_time, event.now)
+            self._series(event.venue, event.symbol, event.timeframe).correct(row)
+            self._hear_btc(event.venue, event.symbol, event.timeframe, row)
+
     def _take_history(self, event: CandlesBackfilled) -> None:
         if event.timeframe not in (MAIN, MACRO) or (event.venue, event.symbol) in self._scans:
             return
@@ -198,6 +216,12 @@ class CortexReactor:
         if (venue, symbol) not in held:
             held[venue, symbol] = History(timeframe)
         return held[venue, symbol]
+
+
+def _decided_on(event: Event) -> Iterator[Key]:
+    """The instruments with a main candle in an event; late ones are history."""
+    if isinstance(event, CandlesClosed) and not event.late:
+        yield from ((event.venue, candle.symbol) for candle in event.candles if candle.timeframe is MAIN)
 
 
 def _row(opened: int, bar: Bar | Candle) -> Row:

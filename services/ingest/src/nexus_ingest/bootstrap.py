@@ -15,7 +15,7 @@ from nexus_common.contracts.message import Event
 from nexus_common.contracts.values import Service, Symbol, Venue
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.errors import ConfigurationError
-from nexus_common.runtime.exchange_client import ExchangeClient, ExchangeDown, ExchangeUnanswered
+from nexus_common.runtime.exchange_client import ExchangeClient
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.service import Context, Work
 from nexus_common.runtime.settings import NexusSettings
@@ -24,14 +24,13 @@ from nexus_data.generated_market import GeneratedMarket
 from nexus_data.market_feed import Market, Step
 from nexus_data.playback import PlayedMarket
 from nexus_data.recorded_market import RecordedMarket
+from nexus_ingest.exchange import tell_step
 from nexus_ingest.handlers import Recorder
 from nexus_ingest.player import Player
 from nexus_ingest.rounds import Rounds
 from nexus_market.candles import Ohlcv
-from nexus_market.exchange.wire import encode_step
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
 
-RETRY_SECONDS = 0.2
 T = TypeVar("T")
 
 
@@ -99,7 +98,7 @@ class Pace:
 async def tell(exchange: ExchangeClient, played: Market, step: Step) -> None:
     """Have the exchange match a step at each venue, until it has; asked again it answers the same."""
     for venue in sorted({played.venue_of(symbol) for symbol in played.symbols}):
-        await _call(exchange, {"venue": str(venue), **encode_step(*of_venue(played, step, venue))})
+        await tell_step(exchange, venue, *of_venue(played, step, venue))
 
 
 def of_venue(
@@ -111,16 +110,6 @@ def of_venue(
         return {symbol: each for symbol, each in figures.items() if played.venue_of(symbol) is venue}
 
     return step.at, here(step.bars), here(step.next_bars), here(step.funding)
-
-
-async def _call(exchange: ExchangeClient, request: Mapping[str, object]) -> None:
-    while True:
-        try:
-            await exchange.call("step", request)
-        except (ExchangeDown, ExchangeUnanswered):
-            await asyncio.sleep(RETRY_SECONDS)
-            continue
-        return
 
 
 async def build(context: Context) -> Work:

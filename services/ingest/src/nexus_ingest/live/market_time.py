@@ -1,0 +1,66 @@
+"""What time it is at the venues, read from our clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from nexus_common.runtime.ports import Clock
+
+MICROSECOND_NS = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant_of(nanoseconds: int) -> datetime:
+    """Nanoseconds since the Unix epoch as an instant, to the microsecond."""
+    return _EPOCH + timedelta(microseconds=nanoseconds // MICROSECOND_NS)
+
+
+class MarketTime:
+    """Time at real venues is the wall clock's; simulated ones may play `speed` times as fast.
+
+    `at` stamps what was received: it must not depend on what was measured later, or a tape would be read
+    differently. `now` is the time of turns: corrected by how far the venues are ahead of us, since requests are
+    signed with it, and never backwards.
+    """
+
+    def __init__(self, clock: Clock, speed: float = 1.0) -> None:
+        self._clock = clock
+        self._speed = speed
+        self._wall = self._market = _EPOCH
+        self._ahead = timedelta()
+        self._newest = _EPOCH
+
+    def begin(self, server_time: datetime) -> None:
+        """Venues that play faster say once where they are; real ones are where the wall clock is."""
+        if self._speed != 1.0:
+            self._wall, self._market = self._clock.now(), server_time
+
+    def correct(self, ahead: timedelta) -> None:
+        """The venues' clock is this much ahead of `at`, as was just measured."""
+        self._ahead = ahead
+
+    def at(self, received_ns: int) -> datetime:
+        """The instant at which something was received."""
+        return self._scaled(instant_of(received_ns))
+
+    def received(self) -> datetime:
+        """The instant at which something that is received now is received."""
+        return self._scaled(self._clock.now())
+
+    def now(self) -> datetime:
+        """The venues' time."""
+        self._newest = max(self._newest, self.received() + self._ahead)
+        return self._newest
+
+    def wall_seconds(self, market_seconds: float) -> float:
+        """How long so much of the market's time takes here."""
+        return market_seconds / self._speed
+
+    def wall_seconds_until(self, at: datetime) -> float:
+        """How long to wait for an instant of `at`; 0 when it has passed."""
+        return max(0.0, self.wall_seconds((at - self.received()).total_seconds()))
+
+    def _scaled(self, wall: datetime) -> datetime:
+        if self._speed == 1.0:
+            return wall
+        return self._market + (wall - self._wall) * self._speed
