@@ -11,12 +11,14 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from nexus_common.contracts.values import Venue
+from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.errors import ConfigurationError
+from nexus_data.bar_file import read_bars
 from nexus_market.exchange import ExchangeSettings
 from nexus_simvenue.clock import TimeSource
 from nexus_simvenue.journal import RequestJournal
+from nexus_simvenue.market.player import SeriesScore, Served
 from nexus_simvenue.server import Server, listen
 from nexus_simvenue.venues import Venues
 
@@ -36,7 +38,25 @@ def arguments() -> argparse.Namespace:
     for venue in Venue:
         parser.add_argument(f"--{venue}-port", type=int, default=0, help=f"of {venue}'s own protocol")
     parser.add_argument("--seed", type=int, default=0, help="of the slippage's jitter")
+    parser.add_argument(
+        "--series",
+        type=_served,
+        action="append",
+        metavar="VENUE:SYMBOL:TIMEFRAME:FILE",
+        help="serve a file of bars as the venue's candle stream; may be given several times",
+    )
+    parser.add_argument("--speed", type=_speed, default=1.0, help="market seconds in a second, or max")
+    parser.add_argument("--hold", action="store_true", help="play when `market_play` is asked for")
     return parser.parse_args()
+
+
+def _speed(text: str) -> float | None:
+    return None if text == "max" else float(text)
+
+
+def _served(text: str) -> Served:
+    venue, symbol, timeframe, path = text.split(":", 3)
+    return Served(Venue(venue), Symbol(symbol), read_bars(Path(path), Timeframe(timeframe)))
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -44,6 +64,8 @@ async def serve(options: argparse.Namespace) -> None:
     journal = RequestJournal(options.journal, {"seed": options.seed})
     server = Server(Venues(ExchangeSettings(seed=options.seed)), journal, WallClock(), options.time)
     recovered = server.recover()
+    if options.series:
+        server.play(SeriesScore(options.series), options.speed)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -58,6 +80,8 @@ async def serve(options: argparse.Namespace) -> None:
     }
     sys.stdout.write(orjson.dumps(ready).decode() + "\n")
     sys.stdout.flush()
+    if server.player is not None and not options.hold:
+        server.begin()
     await stop.wait()
     listening.close()
     await server.hush()

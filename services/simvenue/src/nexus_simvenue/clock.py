@@ -23,6 +23,10 @@ class VenueClock:
         self._market = market
         self.offset = timedelta()
 
+    def follow(self, market: Callable[[], datetime]) -> None:
+        """From here on it is the time of a market that keeps its own."""
+        self._source, self._market = TimeSource.MARKET, market
+
     def now(self) -> datetime:
         market = self._market() if self._source is TimeSource.MARKET else None
         return (market or self._wall.now()) + self.offset

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from nexus_common.contracts.instrument import Instrument
+from nexus_common.contracts.values import Symbol
 from nexus_simvenue.binance.endpoints import Asked, Endpoint, Floor, Security
 from nexus_simvenue.binance.errors import Wrong
 from nexus_simvenue.binance.limits import ORDERS_MINUTE_MAX, ORDERS_TEN_SECONDS_MAX, WEIGHT_MAX
@@ -38,19 +40,7 @@ class Market:
         }
 
     def _exchange_info(self, asked: Asked) -> dict[str, Any]:
-        return {
-            "timezone": "UTC",
-            "serverTime": millis(asked.now),
-            "futuresType": "U_MARGINED",
-            "rateLimits": [
-                _rate_limit("REQUEST_WEIGHT", "MINUTE", 1, WEIGHT_MAX),
-                _rate_limit("ORDERS", "MINUTE", 1, ORDERS_MINUTE_MAX),
-                _rate_limit("ORDERS", "SECOND", 10, ORDERS_TEN_SECONDS_MAX),
-            ],
-            "exchangeFilters": [],
-            "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "0"}],
-            "symbols": [_symbol(instrument) for instrument in self._floor.exchange.instruments],
-        }
+        return exchange_info(self._floor.exchange.instruments, millis(asked.now))
 
     def _each(self, asked: Asked) -> list[tuple[str, Decimal]]:
         symbol = asked.params.symbol_if_given()
@@ -87,20 +77,46 @@ class Market:
 
     def _premium_index(self, asked: Asked) -> Any:
         now = millis(asked.now)
+        due = (now // 28_800_000 + 1) * 28_800_000
         rows = [
-            {
-                "symbol": symbol,
-                "markPrice": digits(price),
-                "indexPrice": digits(price),
-                "estimatedSettlePrice": digits(price),
-                "lastFundingRate": "0.00010000",
-                "interestRate": "0.00010000",
-                "nextFundingTime": (now // 28_800_000 + 1) * 28_800_000,
-                "time": now,
-            }
-            for symbol, price in self._each(asked)
+            premium_row(symbol, digits(price), "0.00010000", due, now) for symbol, price in self._each(asked)
         ]
         return rows[0] if "symbol" in asked.params else rows
+
+
+def premium_row(symbol: str, price: str, funding_rate: str, next_funding: int, at: int) -> dict[str, Any]:
+    """A row of premiumIndex; one price stands for mark, index and settlement."""
+    return {
+        "symbol": symbol,
+        "markPrice": price,
+        "indexPrice": price,
+        "estimatedSettlePrice": price,
+        "lastFundingRate": funding_rate,
+        "interestRate": "0.00010000",
+        "nextFundingTime": next_funding,
+        "time": at,
+    }
+
+
+def exchange_info(
+    instruments: Iterable[Instrument],
+    now: int,
+    statuses: Mapping[Symbol, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The answer of exchangeInfo; an instrument without a status trades."""
+    return {
+        "timezone": "UTC",
+        "serverTime": now,
+        "futuresType": "U_MARGINED",
+        "rateLimits": [
+            _rate_limit("REQUEST_WEIGHT", "MINUTE", 1, WEIGHT_MAX),
+            _rate_limit("ORDERS", "MINUTE", 1, ORDERS_MINUTE_MAX),
+            _rate_limit("ORDERS", "SECOND", 10, ORDERS_TEN_SECONDS_MAX),
+        ],
+        "exchangeFilters": [],
+        "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "0"}],
+        "symbols": [_symbol(each, statuses.get(each.symbol, "TRADING")) for each in instruments],
+    }
 
 
 def _rate_limit(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:
@@ -113,7 +129,7 @@ def places(step: Decimal) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def _symbol(instrument: Instrument) -> dict[str, Any]:
+def _symbol(instrument: Instrument, status: str) -> dict[str, Any]:
     tick, step = digits(instrument.tick_size), digits(instrument.step_size)
     lot = {"minQty": digits(instrument.min_quantity), "maxQty": digits(MAX_QUANTITY), "stepSize": step}
     return {
@@ -122,7 +138,7 @@ def _symbol(instrument: Instrument) -> dict[str, Any]:
         "contractType": "PERPETUAL",
         "deliveryDate": 4_133_404_800_000,
         "onboardDate": 1_569_398_400_000,
-        "status": "TRADING",
+        "status": status,
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",
         "baseAsset": instrument.symbol.removesuffix(instrument.quote),

@@ -60,7 +60,11 @@ class MarketDialect(Protocol):
         """Greet; topics named in the address are taken down. Raises SocketRefused."""
 
     def heard(self, socket: Socket, frame: Frame, now: datetime) -> Sequence[Frame]:
-        """Answer a subscription, a ping, an authentication; topics are kept in `socket.topics`."""
+        """Answer a subscription, a ping, an authentication; topics are kept in `socket.topics`.
+
+        Raises:
+            SocketRefused: the venue closes such a connection.
+        """
 
     def word(self, symbol: Symbol, happening: Happening) -> Worded | None:
         """How this venue says it; None where it does not say such things. `topic` is as clients subscribe it."""

@@ -11,6 +11,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from nexus_simvenue.faults import Call, Fault, FaultScript, Rule
+from nexus_simvenue.market.side import MarketSide, read_request
 from nexus_simvenue.wire.dialect import Dialect, Frame, Outgoing, Socket, SocketRefused, Visibility
 from nexus_simvenue.wire.http import HttpRequest, HttpResponse
 
@@ -51,7 +52,10 @@ class _Line:
 
 
 class Front:
-    """Serves one dialect. `work` journals and works on a request; `now` is the venue's time."""
+    """Serves one dialect, and the venue's market at the same address where one is played here.
+
+    `work` journals and works on a request; `now` is the venue's time.
+    """
 
     def __init__(
         self,
@@ -60,8 +64,10 @@ class Front:
         now: Callable[[], datetime],
         faults: FaultScript,
         visibility: Visibility,
+        market: MarketSide | None = None,
     ) -> None:
         self._dialect = dialect
+        self._market = market
         self._work = work
         self._now = now
         self._faults = faults
@@ -85,6 +91,8 @@ class Front:
     async def stop(self) -> None:
         for line in list(self._lines.values()):
             line.close()
+        if self._market is not None:
+            self._market.hang_up()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -152,15 +160,10 @@ class Front:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
+            if self._market is not None and self._market.accepts(request.rel_url.path):
+                return await self._market.listen(request)
             return await self._listen(request)
-        asked = HttpRequest(
-            request.method,
-            request.rel_url.raw_path,
-            request.rel_url.raw_query_string,
-            {name.lower(): value for name, value in request.headers.items()},
-            (await request.read()).decode("utf-8", "replace"),
-            request.remote or "",
-        )
+        asked = await read_request(request)
         call = self._dialect.call_of(asked)
         rule = self._faults.next(call)
         if rule is None:
@@ -168,7 +171,9 @@ class Front:
         return await self._wrong(request, asked, call, rule)
 
     def _worked(self, asked: HttpRequest) -> HttpResponse:
-        response = self._work(asked)
+        response = None if self._market is None else self._market.get(asked)
+        if response is None:
+            response = self._work(asked)
         self.flush()
         return response
 

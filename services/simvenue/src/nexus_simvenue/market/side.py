@@ -1,0 +1,238 @@
+"""One address of the market side: what happens is worded, goes wrong where it shall, and reaches who listens."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from aiohttp import WSMsgType, web
+
+from nexus_common.contracts.values import Symbol
+from nexus_simvenue.market.broadcast import Broadcast, Line
+from nexus_simvenue.market.dialect import MarketDialect, Worded
+from nexus_simvenue.market.faults import NOISE, WRONG_FIGURES, MarketFault, MarketFaults, MarketRule, spoiled
+from nexus_simvenue.market.happenings import Halt, Happening
+from nexus_simvenue.market.history import PlayedHistory
+from nexus_simvenue.wire.dialect import Frame, Socket, SocketRefused
+from nexus_simvenue.wire.http import HttpRequest, HttpResponse
+
+PING_SECONDS = 180.0
+
+
+class MarketSide:
+    """Serves one dialect. `now` is the venue's time; `skew` puts its clock wrong by that much."""
+
+    def __init__(
+        self,
+        name: str,
+        dialect: MarketDialect,
+        history: PlayedHistory,
+        faults: MarketFaults,
+        now: Callable[[], datetime],
+        skew: Callable[[timedelta], None],
+    ) -> None:
+        self.name = name
+        self.history = history
+        self.broadcast = Broadcast(dialect.wrapped)
+        self._dialect = dialect
+        self._faults = faults
+        self._now = now
+        self._skew = skew
+        self._held: list[tuple[Symbol, Worded]] = []
+        self._hold = 0
+        self._shut_until = 0.0
+        self._runner: web.AppRunner | None = None
+
+    # -- what happens -------------------------------------------------------------------------------
+
+    def tell(self, symbol: Symbol, happening: Happening) -> None:
+        """Word it for everybody who listens, and keep it for who asks later."""
+        if not self.history.is_trading(symbol):
+            return
+        self.history.note(symbol, happening)
+        worded = self._dialect.word(symbol, happening)
+        if worded is None:
+            return
+        if not self._faults.rules and not self._hold:
+            self.broadcast.spread(worded, time.monotonic())
+            return
+        rule = None if self._hold else self._faults.strike(self.name, symbol, worded.topic, happening.at)
+        if rule is None:
+            self._pass(symbol, worded)
+        else:
+            self._strike(rule, symbol, happening, worded)
+
+    def _strike(self, rule: MarketRule, symbol: Symbol, happening: Happening, worded: Worded) -> None:
+        fault = rule.fault
+        if fault in NOISE:
+            for line in self.broadcast.hearing(worded):
+                line.put(self._dialect.noise(str(fault)))
+            self._pass(symbol, worded)
+        elif fault in WRONG_FIGURES:
+            spoilt = self._dialect.word(symbol, spoiled(happening, rule))
+            if spoilt is not None:
+                self._pass(symbol, spoilt)
+        else:
+            self._break(rule, symbol, happening, worded)
+
+    def _break(self, rule: MarketRule, symbol: Symbol, happening: Happening, worded: Worded) -> None:
+        match rule.fault:
+            case MarketFault.CUT:
+                for line in self.broadcast.hearing(worded):
+                    line.cut()
+            case MarketFault.ROTATE:
+                self._pass(symbol, worded)
+                for line in self.broadcast.hearing(worded):
+                    line.close()
+            case MarketFault.STALL:
+                until = time.monotonic() + rule.seconds if rule.seconds else math.inf
+                for line in self.broadcast.hearing(worded):
+                    line.stalled_until = until
+            case MarketFault.DUPLICATE:
+                for _ in range(rule.count):
+                    self._pass(symbol, worded)
+            case MarketFault.DISORDER:
+                self._hold = rule.count
+                self._pass(symbol, worded)
+            case MarketFault.MAINTENANCE:
+                self.shut(rule.seconds)
+            case MarketFault.VANISH:
+                self.history.vanish(symbol)
+                self.tell(symbol, Halt(True, "GONE", "the instrument is listed no more", happening.at))
+            case MarketFault.CLOCK:
+                self._skew(timedelta(seconds=rule.seconds))
+                self._pass(symbol, worded)
+            case _:  # DROP
+                return
+
+    def _pass(self, symbol: Symbol, worded: Worded) -> None:
+        if not self._hold:
+            self.broadcast.spread(worded, time.monotonic())
+            return
+        self._held.append((symbol, worded))
+        if len(self._held) >= self._hold:
+            self.release()
+
+    def release(self) -> None:
+        """Send what disorder still holds."""
+        held, self._held, self._hold = self._held, [], 0
+        for _, worded in reversed(held):
+            self.broadcast.spread(worded, time.monotonic())
+
+    async def room(self) -> None:
+        """Wait for the sockets that are behind."""
+        await self.broadcast.room()
+
+    def drop_left_behind(self) -> None:
+        """Cut off who does not read what it is sent."""
+        self.broadcast.drop_left_behind()
+
+    def shut(self, seconds: float) -> None:
+        """Maintenance: every socket is closed, and nothing is answered for so long."""
+        self._shut_until = time.monotonic() + seconds
+        for line in self.broadcast.lines:
+            line.close(1012)
+
+    # -- questions ----------------------------------------------------------------------------------
+
+    def get(self, request: HttpRequest) -> HttpResponse | None:
+        """The market's answer; None for what is none of the market's."""
+        if time.monotonic() < self._shut_until:
+            return HttpResponse(503, "<html><body><h1>503 Service Unavailable</h1></body></html>")
+        return self._dialect.get(request, self._now(), self.history)
+
+    def accepts(self, path: str) -> bool:
+        return self._dialect.accepts(path)
+
+    # -- sockets ------------------------------------------------------------------------------------
+
+    async def listen(self, request: web.Request) -> web.StreamResponse:
+        """Serve a WebSocket to its end."""
+        if time.monotonic() < self._shut_until:
+            return web.Response(status=503, text="maintenance")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        socket = Socket(request.rel_url.path, dict(request.rel_url.query), headers=headers)
+        try:
+            greeting = self._dialect.opened(socket, self._now())
+        except SocketRefused as error:
+            return web.Response(status=error.status, text=str(error))
+        # Compression would cost more than everything else here, and is not what is tested.
+        response = web.WebSocketResponse(autoping=False, compress=False, heartbeat=PING_SECONDS)
+        await response.prepare(request)
+        transport = request.transport
+        line = Line(socket, response, (lambda: None) if transport is None else transport.abort)
+        for frame in greeting:
+            line.put(frame)
+        self.broadcast.follow(line)
+        writing = asyncio.get_running_loop().create_task(line.write())
+        try:
+            await self._read(response, line)
+        finally:
+            socket.closed = True
+            self.broadcast.leave(line)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        return response
+
+    async def _read(self, response: web.WebSocketResponse, line: Line) -> None:
+        async for message in response:
+            if message.type is WSMsgType.PING:
+                line.pong(bytes(message.data))
+            elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                self._hear(line, message.data)
+
+    def _hear(self, line: Line, said: Frame) -> None:
+        try:
+            answers = self._dialect.heard(line.socket, said, self._now())
+        except SocketRefused:
+            line.close(1008)
+            return
+        for frame in answers:
+            line.put(frame)
+        self.broadcast.follow(line)
+
+    # -- an address without accounts ----------------------------------------------------------------
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen at an address of its own; port 0 takes a free one. Returns the port."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        return int(self._runner.addresses[0][1])
+
+    def hang_up(self) -> None:
+        """Close every socket."""
+        for line in self.broadcast.lines:
+            line.close()
+
+    async def stop(self) -> None:
+        self.hang_up()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            if not self.accepts(request.rel_url.path):
+                return web.Response(status=404)
+            return await self.listen(request)
+        answer = self.get(await read_request(request))
+        if answer is None:
+            return web.Response(status=404, text="404 page not found")
+        return web.Response(status=answer.status, body=answer.body.encode(), headers=dict(answer.headers))
+
+
+async def read_request(request: web.Request) -> HttpRequest:
+    """A request as dialects read it."""
+    return HttpRequest(
+        request.method,
+        request.rel_url.raw_path,
+        request.rel_url.raw_query_string,
+        {name.lower(): value for name, value in request.headers.items()},
+        (await request.read()).decode("utf-8", "replace"),
+        request.remote or "",
+    )
