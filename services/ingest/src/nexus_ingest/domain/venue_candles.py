@@ -16,6 +16,7 @@ from nexus_ingest.domain.watch_rules import Series, WatchedVenue, WatchRules
 from nexus_ingest.domain.watching import Answered, Ask, AskBars, Noted, Output, Unanswered
 from nexus_market.candles import from_millis, slot_millis
 
+_HIGHER = tuple(timeframe for timeframe in Timeframe if timeframe is not Timeframe.M1)
 _FOLDED_KEPT = 128
 
 
@@ -61,8 +62,7 @@ class VenueCandles:
             for symbol in watched.symbols
             for timeframe in watched.streamed
         }
-        checked = watched.folded or tuple(each for each in watched.streamed if each is not Timeframe.M1)
-        self._folds = {symbol: Folds(checked) for symbol in watched.symbols}
+        self._folds = {symbol: Folds(_HIGHER) for symbol in watched.symbols}
         self._checks = {symbol: FoldCheck(watched.venue, symbol) for symbol in watched.symbols}
         self._folded = {
             symbol: _FoldedSeries(_known_folds(watched, symbol, known)) for symbol in watched.symbols
