@@ -102,6 +102,7 @@ class ExecutorReactor:
 
     async def react(self, turn: Turn, batch: Sequence[Envelope[Event]], desk: Desk) -> None:
         self._clock.told(turn.at)
+        self._view.bars.begin(turn.at)
         await self._open_accounts(turn.at, desk)
         if self._view.unsettled:
             await self._fence.settle(turn.at, desk)

@@ -78,10 +78,12 @@ class Timers:
             cause = ids.timer_id(f"proposal/{holding.trade}", proposed.expires_at)
             await decide(holding, ExpireProposal("expired without an answer", at), cause, desk)
             return
-        bar = self._view.bars.closed_at(holding.venue, holding.symbol, at)
-        if bar is None or abs(bar.close - proposed.price) <= proposed.drift_limit:
+        bar = self._view.bars.closed_now(holding.venue, holding.symbol)
+        if bar is None or abs(bar.candle.close - proposed.price) <= proposed.drift_limit:
             return
-        reason = f"drifted: price {bar.close} is more than {proposed.drift_limit} from {proposed.price}"
+        reason = (
+            f"drifted: price {bar.candle.close} is more than {proposed.drift_limit} from {proposed.price}"
+        )
         cause = ids.timer_id(f"drift/{holding.trade}", at)
         await decide(holding, ExpireProposal(reason, at), cause, desk)
 
@@ -104,9 +106,9 @@ class Timers:
             await decide(holding, OrderExit(ExitReason.TIME, detail, at), cause, desk)
             return
         # A bar that filled something says nothing about what its prices did after that fill.
-        bar = self._view.bars.closed_at(holding.venue, holding.symbol, at) if holding.filled_at < at else None
-        if bar is not None:
-            await self._manage(holding, bar, at, desk)
+        bar = self._view.bars.closed_now(holding.venue, holding.symbol)
+        if bar is not None and holding.filled_at <= bar.opened:
+            await self._manage(holding, bar.candle, at, desk)
 
     async def _manage(self, holding: Holding, bar: Candle, at: datetime, desk: Desk) -> None:
         for _ in range(_CHANGES_MAX):

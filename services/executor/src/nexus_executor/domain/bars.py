@@ -5,70 +5,97 @@ from __future__ import annotations
 from collections import deque
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final, NamedTuple
 
 from nexus_common.contracts.market import Candle, CandlesClosed
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 
-_QUARTERS_KEPT = 15
+_QUARTER: Final = Timeframe.M15.duration
+_QUARTERS_KEPT: Final = 15
+# A bar that was heard again after a start is not news; the finest bars come a minute apart.
+_NEWS_AGE: Final = timedelta(minutes=1)
+
+Key = tuple[Venue, Symbol]
+
+
+class ClosedBar(NamedTuple):
+    """A bar with the time at which it closed."""
+
+    candle: Candle
+    at: datetime
+
+    @property
+    def opened(self) -> datetime:
+        return self.candle.open_time(self.at)
 
 
 class Bars:
-    """The newest bars of each venue and market partition, and those of the last quarter hours."""
+    """The newest bar of each instrument, those of the last quarter hours, and what is new in a turn.
+
+    At a live venue the bars of one instant come in several events. Late ones give prices and ranges; nothing is
+    decided on them.
+    """
 
     def __init__(self) -> None:
-        self._newest: dict[tuple[Venue, int], CandlesClosed] = {}
-        self._quarters: dict[tuple[Venue, int], deque[CandlesClosed]] = {}
-        # Looked up by symbol only when somebody asks: most minutes nobody does.
-        self._indexed: dict[Venue, tuple[datetime, dict[Symbol, Candle]]] = {}
+        self._newest: dict[Key, ClosedBar] = {}
+        self._quarters: dict[Key, deque[ClosedBar]] = {}
+        self._newest_quarter: dict[Venue, datetime] = {}
+        self._heard: dict[Key, ClosedBar] = {}
+        self._news: dict[Key, ClosedBar] = {}
+        self._turn: datetime | None = None
 
     def take(self, closed: CandlesClosed) -> None:
-        key = (closed.venue, closed.partition)
-        self._newest[key] = closed
-        if closed.at.minute % 15 == 0 and closed.at.second == 0:
-            self._quarters.setdefault(key, deque(maxlen=_QUARTERS_KEPT)).append(closed)
-        self._indexed.pop(closed.venue, None)
+        for candle in closed.candles:
+            key, bar = (closed.venue, candle.symbol), ClosedBar(candle, closed.at)
+            if _is_newer(bar, self._newest.get(key)):
+                self._newest[key] = bar
+            if not closed.late and _is_newer(bar, self._heard.get(key)):
+                self._heard[key] = bar
+            if candle.timeframe is Timeframe.M15:
+                self._take_quarter(key, bar)
 
-    def closed_at(self, venue: Venue, symbol: Symbol, at: datetime) -> Candle | None:
-        """The finest bar of an instrument that closed at this very instant."""
-        known = self._indexed.get(venue)
-        if known is None or known[0] != at:
-            known = (at, self._index(venue, at))
-            self._indexed[venue] = known
-        return known[1].get(symbol)
+    def _take_quarter(self, key: Key, bar: ClosedBar) -> None:
+        kept = self._quarters.setdefault(key, deque(maxlen=_QUARTERS_KEPT))
+        if not kept or bar.at > kept[-1].at:
+            kept.append(bar)
+            self._newest_quarter[key[0]] = max(bar.at, self._newest_quarter.get(key[0], bar.at))
 
-    def _index(self, venue: Venue, at: datetime) -> dict[Symbol, Candle]:
-        finest: dict[Symbol, Candle] = {}
-        for (where, _), closed in self._newest.items():
-            if where is venue and closed.at == at:
-                for candle in closed.candles:
-                    other = finest.get(candle.symbol)
-                    if other is None or candle.timeframe.seconds < other.timeframe.seconds:
-                        finest[candle.symbol] = candle
-        return finest
+    def begin(self, at: datetime) -> None:
+        """A turn of this instant begins: what was heard since the turns of the one before is news in it."""
+        if at != self._turn:
+            self._turn, self._news = at, {}
+        self._news.update(self._heard)
+        self._heard.clear()
+
+    def closed_now(self, venue: Venue, symbol: Symbol) -> ClosedBar | None:
+        """The finest bar of an instrument that is news in this turn."""
+        bar = self._news.get((venue, symbol))
+        if bar is None or self._turn is None or self._turn - bar.at >= _NEWS_AGE:
+            return None
+        return bar
 
     def price(self, venue: Venue, symbol: Symbol, at: datetime, age: timedelta) -> Decimal | None:
         """The newest close; None when even that is older than `age`."""
-        newest: tuple[datetime, Decimal] | None = None
-        for (where, _), closed in self._newest.items():
-            if where is not venue or at - closed.at > age or (newest is not None and newest[0] >= closed.at):
-                continue
-            bar = next((candle for candle in closed.candles if candle.symbol == symbol), None)
-            newest = newest if bar is None else (closed.at, bar.close)
-        return None if newest is None else newest[1]
+        newest = self._newest.get((venue, symbol))
+        return None if newest is None or at - newest.at > age else newest.candle.close
 
     def mean_true_range(self, venue: Venue, symbol: Symbol, count: int) -> Decimal | None:
         """Of the last closed 15m bars, up to `count` of them; None when none was seen."""
-        bars = [
-            candle
-            for (where, _), quarters in self._quarters.items()
-            if where is venue
-            for closed in quarters
-            for candle in closed.candles
-            if candle.symbol == symbol and candle.timeframe is Timeframe.M15
-        ]
+        kept = self._quarters.get((venue, symbol))
+        if not kept:
+            return None
+        oldest = self._newest_quarter[venue] - _QUARTERS_KEPT * _QUARTER
+        bars = [bar.candle for bar in kept if bar.at > oldest]
         ranges = [_true_range(bar, before) for before, bar in zip([None, *bars], bars, strict=False)]
         latest = ranges[-count:]
         return sum(latest, Decimal(0)) / len(latest) if latest else None
+
+
+def _is_newer(bar: ClosedBar, known: ClosedBar | None) -> bool:
+    """Later, or finer where both closed together."""
+    if known is None or bar.at > known.at:
+        return True
+    return bar.at == known.at and bar.candle.timeframe.seconds < known.candle.timeframe.seconds
 
 
 def _true_range(bar: Candle, before: Candle | None) -> Decimal:
