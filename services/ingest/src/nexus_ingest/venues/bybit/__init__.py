@@ -1,0 +1,1 @@
+"""Bybit's public market data for linear perpetuals, V5."""
