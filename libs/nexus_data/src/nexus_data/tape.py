@@ -15,7 +15,7 @@ import polars as pl
 from nexus_common.contracts.feed import TapeDropped
 from nexus_common.contracts.values import Venue
 from nexus_common.runtime.errors import ConfigurationError
-from nexus_data.tape_format import Table, TapeRow
+from nexus_data.tape_format import Kind, Table, TapeRow
 from nexus_data.tape_segment import began_at, hash_of, open_folders, parts_of
 
 READ_ROWS: Final = 20_000
@@ -80,6 +80,15 @@ class Tape:
     def inputs(self) -> Iterator[tuple[Venue, TapeRow]]:
         """The inputs of all venues in the order in which they were taken; memory stays flat."""
         return merge(*(self._rows(venue) for venue in self.venues()), key=lambda pair: pair[1].sequence)
+
+    def inputs_of(self, kind: Kind) -> list[TapeRow]:
+        """The inputs of one kind, in order; for kinds that are few."""
+        found: list[TapeRow] = []
+        for venue in self.venues():
+            files = list(self._files(venue, Table.FRAMES))
+            rows = pl.scan_parquet(files).filter(pl.col("kind") == kind.value).collect()
+            found.extend(map(TapeRow._make, rows.iter_rows()))
+        return sorted(found)
 
     def ticks(self, venue: Venue, table: Table) -> pl.LazyFrame | None:
         """All ticks of one kind of a venue; None: there are none."""

@@ -18,6 +18,8 @@ from nexus_ops.commands import (
     record,
     running,
     status,
+    tape,
+    ticks,
     trading,
     venues,
 )
@@ -38,6 +40,8 @@ maintaining.register(app)
 venues.register(app)
 accounts.register(app)
 comparing.register(app)
+tape.register(app)
+ticks.register(app)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from nexus_common.runtime.store.export import export_line
 from nexus_common.runtime.store.export import verify as verify_store
 from nexus_common.runtime.store.verify_chain import Verifier
 from nexus_ops.access import DEFAULT_HOME, opened_store
-from nexus_ops.commands import options, parked
+from nexus_ops.commands import options, parked, tape
 from nexus_ops.composition import cortex_reactor, settings_of_home
 from nexus_ops.decisions import decisions_hash
 from nexus_ops.output import console, print_json, progress, stderr
@@ -124,10 +124,17 @@ async def _show(home: Path, event_id: str) -> dict[str, object]:
 
 def replay_command(
     verify: Annotated[bool, typer.Option("--verify", help="exit with 1 where the replay differs")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--tape", help="replay the raw frames of this tape instead")
+    ] = None,
+    service: Annotated[str, typer.Option(help="with --tape: ingest, whose tape it is")] = "ingest",
     home: options.Home = DEFAULT_HOME,
     as_json: options.Json = False,
 ) -> None:
     """Decide the whole record again and compare it hash by hash."""
+    if folder is not None:
+        tape.replay_from_tape(folder, service, home, verify=verify, as_json=as_json)
+        return
     outcome, total = asyncio.run(_replay(home))
     document = {
         "events": outcome.events,

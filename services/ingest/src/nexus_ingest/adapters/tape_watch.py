@@ -1,0 +1,148 @@
+"""The watch again, over what is on the tape: its frames are decoded anew, its outputs come out anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from nexus_common.contracts.values import Symbol, Venue
+from nexus_data.tape import Tape
+from nexus_data.tape_format import Kind, TapeRow
+from nexus_data.tape_segment import from_micros
+from nexus_ingest.adapters.tape_inputs import input_of
+from nexus_ingest.domain.market_watch import MarketWatch
+from nexus_ingest.domain.readings import Reading
+from nexus_ingest.domain.watch_rules import Series, WatchedVenue, WatchRules
+from nexus_ingest.domain.watching import Output
+from nexus_ingest.venues.alpaca import frames as alpaca
+from nexus_ingest.venues.binance.frames import BinanceTalk
+from nexus_ingest.venues.bybit.frames import BybitTalk
+from nexus_ingest.venues.feed import RawFrame
+from nexus_ingest.venues.polygon import frames as polygon
+
+Hear = Callable[[RawFrame], Sequence[Reading]]
+"""What a frame says, read behind the earlier ones of its connection; raises UnreadableFrame."""
+Names = Mapping[str, Symbol]
+"""Our symbols by the venue's names."""
+
+
+def _binance(names: Names) -> Hear:
+    return BinanceTalk(names).hear
+
+
+def _bybit(names: Names) -> Hear:
+    return BybitTalk(names, {}).hear
+
+
+READERS: Final[Mapping[str, Callable[[Names], Hear]]] = {
+    "binance": _binance,
+    "bybit": _bybit,
+    "alpaca": lambda names: lambda frame: alpaca.read(frame).readings,
+    "polygon": lambda names: lambda frame: polygon.read(frame).readings,
+}
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """What a watch is made with; stands on the tape before its first input.
+
+    `head` is the global position of the last event that was on record by then; `readers` says by venue whose
+    frames they are, for stocks come from Alpaca or from Polygon; `names` are the venue's own of our symbols.
+    """
+
+    head: int
+    rules: WatchRules
+    venues: tuple[WatchedVenue, ...]
+    known: tuple[tuple[Series, int], ...]
+    readers: dict[Venue, str]
+    names: dict[Venue, dict[str, Symbol]]
+
+    def watch(self) -> MarketWatch:
+        return MarketWatch(self.rules, self.venues, dict(self.known))
+
+    def hear(self, venue: Venue) -> Hear:
+        """A connection of the venue, with nothing heard on it yet."""
+        return READERS[self.readers[venue]](self.names[venue])
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Inputs that were taken and are not on the tape."""
+
+    first: int
+    last: int
+    at: datetime
+
+    def __str__(self) -> str:
+        return f"inputs {self.first} to {self.last} are not on the tape, before {self.at.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An input was given to the watch: where it stands on the tape, and what followed."""
+
+    sequence: int
+    at: datetime
+    outputs: Sequence[Output]
+
+
+class TapeWatch:
+    """Gives the inputs of a tape to watches made as they were made then."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.inputs = 0
+        self.frames = 0
+        self._tape = tape
+        self._watch: MarketWatch | None = None
+        self._conditions: Conditions | None = None
+        self._connections: dict[tuple[Venue, str], Hear] = {}
+
+    def heads(self) -> list[int]:
+        """Where the record stood as each run on the tape began."""
+        return [_conditions(row).head for row in self._tape.inputs_of(Kind.STARTED)]
+
+    def run(self) -> Iterator[Conditions | Hole | Happened]:
+        """Everything in order. What stands before the first conditions belongs to a run whose beginning is gone:
+        it is left out."""
+        before: int | None = None
+        for venue, row in self._tape.inputs():
+            at = from_micros(row.received)
+            if before is not None and row.sequence > before + 1:
+                yield Hole(before + 1, row.sequence - 1, at)
+            before = row.sequence
+            match row.kind:
+                case Kind.STARTED:
+                    yield self._begin(row)
+                case Kind.LOST:
+                    # They had no numbers: the row stands in their place.
+                    yield Hole(row.sequence, row.sequence, at)
+                case _ if self._watch is not None:
+                    yield self._give(self._watch, venue, row, at)
+
+    def _begin(self, row: TapeRow) -> Conditions:
+        conditions = _conditions(row)
+        self._watch, self._conditions = conditions.watch(), conditions
+        self._connections.clear()
+        return conditions
+
+    def _give(self, watch: MarketWatch, venue: Venue, row: TapeRow, at: datetime) -> Happened:
+        if row.kind == Kind.OPENED:
+            self._connections.pop((venue, row.connection), None)
+        given = input_of(venue, row, self._decode)
+        self.inputs += 1
+        self.frames += row.kind in (Kind.TEXT, Kind.BINARY)
+        return Happened(row.sequence, at, watch.take(given))
+
+    def _decode(self, venue: Venue, connection: str, frame: RawFrame) -> Sequence[Reading]:
+        hear = self._connections.get((venue, connection))
+        if hear is None:
+            assert self._conditions is not None
+            hear = self._connections[venue, connection] = self._conditions.hear(venue)
+        return hear(frame)
+
+
+def _conditions(row: TapeRow) -> Conditions:
+    return msgspec.json.decode(row.payload, type=Conditions)
