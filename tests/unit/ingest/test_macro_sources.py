@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,8 +22,9 @@ from nexus_common.testing.spec import given
 from nexus_ingest.adapters.coinmarketcap import CoinMarketCap, read_metrics
 from nexus_ingest.adapters.fear_greed import FearGreed, read_index
 from nexus_ingest.adapters.macro_poller import MacroPoller
-from nexus_ingest.adapters.macro_source import ATTEMPTS, MacroUnread
+from nexus_ingest.adapters.macro_source import MacroSource, MacroUnread
 from nexus_ingest.domain.macro import MACRO
+from nexus_ingest.venues.questions import ATTEMPTS
 
 MESSAGES = Path(__file__).parents[4] / "shared" / "data" / "messages"
 needs_recordings = pytest.mark.skipif(
@@ -152,6 +155,13 @@ class TestBadAnswers:
         )
 
 
+async def asked(source: MacroSource) -> MacroRead:
+    try:
+        return await source.read()
+    finally:
+        await source.close()
+
+
 class Scripted:
     """A server that gives one answer after the other, the last one again and again."""
 
@@ -176,13 +186,24 @@ async def scripted() -> AsyncIterator[tuple[Scripted, str]]:
     await server.close()
 
 
+@asynccontextmanager
+async def running(poller: MacroPoller) -> AsyncIterator[None]:
+    task = asyncio.create_task(poller.run(seconds=0))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 class TestOverHttp:
     async def test_the_key_goes_into_the_header_and_dollars_are_asked_for(
         self, scripted: tuple[Scripted, str]
     ) -> None:
         answers, url = scripted
         answers.script = [(200, body(METRICS))]
-        reading = await CoinMarketCap(url, "the-key").read()
+        reading = await asked(CoinMarketCap(url, "the-key"))
         assert reading.known_at == datetime(2025, 7, 26, 11, 59, 59, 999_000, tzinfo=UTC)
         [request] = answers.asked
         assert request.path_qs == "/v1/global-metrics/quotes/latest?convert=USD"
@@ -191,21 +212,21 @@ class TestOverHttp:
     async def test_a_limit_and_a_broken_gateway_are_tried_again(self, scripted: tuple[Scripted, str]) -> None:
         answers, url = scripted
         answers.script = [(429, b""), (502, b"bad gateway"), (200, body(INDEX))]
-        assert (await FearGreed(url, pause_seconds=0).read()).fear_greed == 40
+        assert (await asked(FearGreed(url, pause_seconds=0))).fear_greed == 40
         assert [request.path_qs for request in answers.asked] == ["/fng/?limit=1"] * 3
 
-    async def test_no_more_often_than_three_times(self, scripted: tuple[Scripted, str]) -> None:
+    async def test_no_more_often_than_so_many_times(self, scripted: tuple[Scripted, str]) -> None:
         answers, url = scripted
         answers.script = [(500, b"")]
-        with pytest.raises(MacroUnread, match="fear & greed: status 500, 3 times"):
-            await FearGreed(url, pause_seconds=0).read()
+        with pytest.raises(MacroUnread, match=f"fear & greed: status 500, {ATTEMPTS} times"):
+            await asked(FearGreed(url, pause_seconds=0))
         assert len(answers.asked) == ATTEMPTS
 
     async def test_a_wrong_key_is_not_tried_again(self, scripted: tuple[Scripted, str]) -> None:
         answers, url = scripted
         answers.script = [(401, body({"status": {"error_code": 1001, "error_message": "invalid"}}))]
         with pytest.raises(MacroUnread, match="refused with 1001"):
-            await CoinMarketCap(url, "wrong", pause_seconds=0).read()
+            await asked(CoinMarketCap(url, "wrong", pause_seconds=0))
         assert len(answers.asked) == 1
 
     async def test_who_cannot_be_reached_is_told_without_the_proxys_password(self) -> None:
@@ -213,41 +234,45 @@ class TestOverHttp:
             "http://127.0.0.1:9", "key", proxy="http://user:secret@127.0.0.1:9", pause_seconds=0
         )
         with pytest.raises(MacroUnread, match="coinmarketcap: no answer") as unread:
-            await source.read()
+            await asked(source)
         assert "secret" not in str(unread.value)
 
 
 class TestPoller:
+    """`run` asks at once, then again and again; the first time is enough here."""
+
     async def test_gives_each_reading_with_its_age_and_counts_who_gave_none(
         self, scripted: tuple[Scripted, str]
     ) -> None:
         answers, url = scripted
         answers.script = [(200, body(INDEX))]
-        given_ = list[tuple[MacroRead, timedelta]]()
+        told = asyncio.Queue[tuple[MacroRead, timedelta]]()
         poller = MacroPoller(
-            [CoinMarketCap(url, "key", pause_seconds=0), FearGreed(url)],
+            [CoinMarketCap(url, "key"), FearGreed(url)],
             now=lambda: NOON,
-            known=lambda reading, age: given_.append((reading, age)),
+            known=lambda reading, age: told.put_nowait((reading, age)),
         )
-        await poller.ask()
-        await poller.ask()
-        [(reading, age), again] = given_
-        assert (reading.fear_greed, age) == (40, timedelta(hours=12))
-        assert again == (reading, age)
-        assert list(poller.unread.values()) == [2]
-        assert "coinmarketcap: status 200, not as documented" in next(iter(poller.unread))
+        async with running(poller):
+            first, again = await told.get(), await told.get()
+        assert (first[0].fear_greed, first[1]) == (40, timedelta(hours=12))
+        assert again == first
+        [(reason, count)] = poller.unread.items()
+        assert reason.startswith("coinmarketcap: status 200, not as documented")
+        assert count >= 1
 
     async def test_figures_from_the_future_are_refused(self, scripted: tuple[Scripted, str]) -> None:
         answers, url = scripted
         answers.script = [(200, body(METRICS))]
-        given_ = list[MacroRead]()
+        told = list[MacroRead]()
+        source = CoinMarketCap(url, "key")
         poller = MacroPoller(
-            [CoinMarketCap(url, "key")],
+            [source],
             now=lambda: NOON - timedelta(hours=1),
-            known=lambda reading, age: given_.append(reading),
+            known=lambda reading, age: told.append(reading),
         )
         await poller.ask()
-        assert given_ == []
+        await source.close()
+        assert told == []
         [reason] = poller.unread
         assert "ahead of now" in reason
 

@@ -13,9 +13,11 @@ import msgspec
 from msgspec import Meta
 
 from nexus_common.contracts.macro import MacroRead
-from nexus_ingest.adapters.macro_source import Inquiry, MacroUnread
+from nexus_ingest.adapters.macro_source import MacroUnread, answer
+from nexus_ingest.venues.questions import Questions
 
 SOURCE: Final = "coinmarketcap"
+_PATH: Final = "/v1/global-metrics/quotes/latest?convert=USD"
 # The dollar's code, and CoinMarketCap's id of it, by which quotes are named where the id was asked for.
 _DOLLAR: Final = ("USD", "2781")
 _UTC: Final = Meta(tz=True)
@@ -47,14 +49,17 @@ class _Answer(msgspec.Struct):
 
 
 class CoinMarketCap:
+    """See MacroSource; asks for dollars."""
+
     def __init__(self, url: str, key: str, proxy: str | None = None, pause_seconds: float = 1.0) -> None:
-        address = f"{url.rstrip('/')}/v1/global-metrics/quotes/latest?convert=USD"
         headers = {"X-CMC_PRO_API_KEY": key, "Accept": "application/json"}
-        self._inquiry = Inquiry(SOURCE, address, headers, proxy, pause_seconds)
+        self._questions = Questions(SOURCE, url, headers, proxy, pause_seconds=pause_seconds)
 
     async def read(self) -> MacroRead:
-        """See MacroSource."""
-        return read_metrics(*await self._inquiry.answer())
+        return read_metrics(*await answer(self._questions, _PATH))
+
+    async def close(self) -> None:
+        await self._questions.close()
 
 
 def read_metrics(status: int, body: bytes) -> MacroRead:

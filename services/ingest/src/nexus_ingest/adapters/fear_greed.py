@@ -8,9 +8,11 @@ from typing import Final
 import msgspec
 
 from nexus_common.contracts.macro import MacroRead
-from nexus_ingest.adapters.macro_source import Inquiry, MacroUnread
+from nexus_ingest.adapters.macro_source import MacroUnread, answer
+from nexus_ingest.venues.questions import Questions
 
 SOURCE: Final = "fear & greed"
+_PATH: Final = "/fng/?limit=1"
 _HIGHEST: Final = 100
 # Times behind the year 9999 are no times.
 _SECONDS_MAX: Final = 253_402_300_799
@@ -33,13 +35,17 @@ class _Answer(msgspec.Struct):
 
 
 class FearGreed:
+    """See MacroSource."""
+
     def __init__(self, url: str, proxy: str | None = None, pause_seconds: float = 1.0) -> None:
-        address = f"{url.rstrip('/')}/fng/?limit=1"
-        self._inquiry = Inquiry(SOURCE, address, {"Accept": "application/json"}, proxy, pause_seconds)
+        headers = {"Accept": "application/json"}
+        self._questions = Questions(SOURCE, url, headers, proxy, pause_seconds=pause_seconds)
 
     async def read(self) -> MacroRead:
-        """See MacroSource."""
-        return read_index(*await self._inquiry.answer())
+        return read_index(*await answer(self._questions, _PATH))
+
+    async def close(self) -> None:
+        await self._questions.close()
 
 
 def read_index(status: int, body: bytes) -> MacroRead:
@@ -47,14 +53,14 @@ def read_index(status: int, body: bytes) -> MacroRead:
     if status != 200:
         raise MacroUnread(f"{SOURCE}: refused with status {status}")
     try:
-        answer = msgspec.json.decode(body, type=_Answer)
+        told = msgspec.json.decode(body, type=_Answer)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MacroUnread(f"{SOURCE}: not as documented: {error}") from None
-    if answer.metadata.error:
-        raise MacroUnread(f"{SOURCE}: refused: {answer.metadata.error}")
-    if not answer.data:
+    if told.metadata.error:
+        raise MacroUnread(f"{SOURCE}: refused: {told.metadata.error}")
+    if not told.data:
         raise MacroUnread(f"{SOURCE}: no day is known")
-    day = answer.data[0]
+    day = told.data[0]
     known_at = datetime.fromtimestamp(_whole("timestamp", day.timestamp, _SECONDS_MAX), UTC)
     return MacroRead(known_at=known_at, fear_greed=_whole("value", day.value, _HIGHEST))
 

@@ -34,10 +34,14 @@ class MacroPoller:
         self.unread: dict[str, int] = {}
 
     async def run(self, seconds: float) -> None:
-        """Ask every `seconds` of the wall clock, until cancelled."""
-        while True:
-            await self.ask()
-            await asyncio.sleep(seconds)
+        """Ask every `seconds` of the wall clock, until cancelled; the sources are closed then."""
+        try:
+            while True:
+                await self.ask()
+                await asyncio.sleep(seconds)
+        finally:
+            for source in self._sources:
+                await source.close()
 
     async def ask(self) -> None:
         """Ask all sources once, at the same time; one that does not answer holds up no other."""
