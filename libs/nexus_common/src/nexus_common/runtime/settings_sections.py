@@ -79,6 +79,9 @@ class ExchangeSettings(Section):
         "exchange",
         description="how paper accounts reach it: by its own protocol, or by their venue's through the vendor's SDK",
     )
+    plays_itself: bool = Field(
+        False, description="it has a market of its own; otherwise ingest tells it the bars to match on"
+    )
     binance_url: str = Field(
         "http://127.0.0.1:8701", description="where it speaks Binance's protocol, WebSocket included"
     )

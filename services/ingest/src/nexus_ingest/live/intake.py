@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from nexus_common.contracts.values import Venue
+from nexus_ingest.domain.market_watch import MarketWatch
 from nexus_ingest.domain.readings import Reading
 from nexus_ingest.domain.watching import (
     Ask,
@@ -22,7 +23,7 @@ from nexus_ingest.domain.watching import (
     TimePassed,
 )
 from nexus_ingest.live.market_time import MarketTime
-from nexus_ingest.live.ports import Tape, Watch
+from nexus_ingest.live.ports import Tape
 from nexus_ingest.live.recording import Known
 from nexus_ingest.venues.feed import Feed, RawFrame
 
@@ -39,7 +40,7 @@ class Intake:
 
     def __init__(
         self,
-        watch: Watch,
+        watch: MarketWatch,
         time: MarketTime,
         feeds: Mapping[Venue, Feed],
         ask: Callable[[Ask], None],
@@ -89,10 +90,10 @@ class Intake:
         self._set_timer()
 
     def _keep_deadlines(self, until: datetime) -> None:
-        deadline = self._watch.deadline
+        deadline = self._watch.deadline()
         while deadline is not None and deadline < until:
             self._take(TimePassed(max(deadline, self._newest)))
-            following = self._watch.deadline
+            following = self._watch.deadline()
             if following is not None and following <= deadline:
                 return
             deadline = following
@@ -120,7 +121,7 @@ class Intake:
 
     def _set_timer(self) -> None:
         """A deadline moves with nearly every frame: a timer that rings too early is set again then."""
-        due = self._watch.deadline
+        due = self._watch.deadline()
         if due is None or (self._timer is not None and self._timer_due <= due):
             return
         self.close()
@@ -130,7 +131,7 @@ class Intake:
     def _ring(self) -> None:
         self._timer = None
         now = self._time.received()
-        deadline = self._watch.deadline
+        deadline = self._watch.deadline()
         if deadline is not None and deadline <= now:
             self.give(TimePassed(max(deadline, self._newest)))
         self._set_timer()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from statistics import median_low
 
+from nexus_common.contracts.values import Venue
 from nexus_common.runtime.ports import Clock
 
 MICROSECOND_NS = 1_000
@@ -27,7 +29,7 @@ class MarketTime:
         self._clock = clock
         self._speed = speed
         self._wall = self._market = _EPOCH
-        self._ahead = timedelta()
+        self._ahead: dict[Venue, timedelta] = {}
         self._newest = _EPOCH
 
     def begin(self, server_time: datetime) -> None:
@@ -35,9 +37,9 @@ class MarketTime:
         if self._speed != 1.0:
             self._wall, self._market = self._clock.now(), server_time
 
-    def correct(self, ahead: timedelta) -> None:
-        """The venues' clock is this much ahead of `at`, as was just measured."""
-        self._ahead = ahead
+    def correct(self, venue: Venue, ahead: timedelta) -> None:
+        """A venue's clock is this much ahead of `at`, as was just measured; the middle one of all counts."""
+        self._ahead[venue] = ahead
 
     def at(self, received_ns: int) -> datetime:
         """The instant at which something was received."""
@@ -49,8 +51,13 @@ class MarketTime:
 
     def now(self) -> datetime:
         """The venues' time."""
-        self._newest = max(self._newest, self.received() + self._ahead)
+        ahead = median_low(self._ahead.values()) if self._ahead else timedelta()
+        self._newest = max(self._newest, self.received() + ahead)
         return self._newest
+
+    def market_milliseconds(self, wall_milliseconds: float) -> float:
+        """How much of the market's time passes in so much of ours."""
+        return wall_milliseconds * self._speed
 
     def wall_seconds(self, market_seconds: float) -> float:
         """How long so much of the market's time takes here."""

@@ -1,24 +1,11 @@
-"""What the intake needs of others: the watch and the tape."""
+"""What the intake needs of others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol
 
-from nexus_ingest.domain.watching import Input, Output
+from nexus_ingest.domain.watching import Input
 from nexus_ingest.venues.feed import RawFrame
-
-
-class Watch(Protocol):
-    """The pure watch over the live markets."""
-
-    @property
-    def deadline(self) -> datetime | None:
-        """When it wants to be told that time has passed, if nothing else happens before."""
-
-    def take(self, given: Input) -> Sequence[Output]:
-        """What follows from an input; inputs come in order of their `at`."""
 
 
 class Tape(Protocol):

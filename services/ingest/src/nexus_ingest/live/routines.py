@@ -1,16 +1,15 @@
-"""What is asked again and again beside the streams: clocks, instruments, trading hours, figures of the whole market."""
+"""What is asked again and again beside the streams: clocks, instruments, trading hours."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
-from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.values import Venue
 from nexus_common.runtime.log import get_logger
-from nexus_ingest.domain.watching import Input, ServerTime
+from nexus_ingest.domain.watching import Input, Scheduled, ServerTime
 from nexus_ingest.live.market_time import MarketTime
 from nexus_ingest.live.opening import listed_by
 from nexus_ingest.live.recording import Known
@@ -25,11 +24,9 @@ LEAST_SECONDS: Final = 0.2
 HALF: Final = 0.5
 log = get_logger(__name__)
 
-ReadMacro = Callable[[], Awaitable[MacroRead]]
-
 
 class Routines:
-    """Polls the venues, each thing in its own rhythm of market time. A venue that does not answer is asked next time."""
+    """Polls the venues, each thing in its own rhythm of market time; who does not answer is asked next time."""
 
     def __init__(
         self,
@@ -80,10 +77,4 @@ class Routines:
         first, last = (today - SESSIONS_BACK).date(), (today + SESSIONS_AHEAD).date()
         for session in await feed.sessions(first, last):
             self._known(session)
-
-
-async def poll_macro(
-    read: Sequence[ReadMacro], seconds: float, time: MarketTime, known: Callable[[Known], None]
-) -> None:
-    """Read figures of the whole market from each source, until cancelled."""
-    raise NotImplementedError
+            self._give(Scheduled(session, self._time.received()))
