@@ -294,6 +294,8 @@ class SeriesTruth:
         if bar.open_time >= self.next_open - self._kept:
             # Recorded before a restart: from here on it is known what it said.
             self._bars[bar.open_time] = bar
+            if bar.open_time == self.next_open - self.slot:
+                self._last_close = bar.close
         return []
 
     # -- asking REST ----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from nexus_ingest.domain.watching import (
 )
 from nexus_market.candles import EPOCH, from_millis, to_millis
 
-_SCAN_MS = 1_000
+_SCAN_MS = 500
 
 
 class MarketWatch:

@@ -44,6 +44,7 @@ from nexus_market.candles import from_millis, spell, to_millis
 _CANDLES = STREAMS.index("candles")
 # A candle that closes this far ahead of our clock is none.
 _AHEAD_MS = 60_000
+_INFINITY = float("inf")
 
 
 class VenueWatch:
@@ -189,7 +190,7 @@ class VenueWatch:
         out.extend(self._candles.flush(now))
 
     def scan(self, now: int, out: list[Output]) -> None:
-        """Once a second: candles that are overdue, connections and streams that are silent."""
+        """Twice a second: candles that are overdue, connections and streams that are silent."""
         if self._since is None:
             self._since = now
         open_since = self._sessions.open_since(now)
@@ -251,9 +252,10 @@ def _fault(kline: KlineRead, slot: int, now: int) -> str:
         return "candle off its grid"
     if kline.open_time + slot > now + _AHEAD_MS:
         return "candle of the future"
-    high, low = float(kline.high), float(kline.low)
-    if not 0.0 < low <= min(float(kline.open), float(kline.close)):
-        return "candle whose low is not its lowest price"
-    if not max(float(kline.open), float(kline.close)) <= high < float("inf"):
-        return "candle whose high is not its highest price"
-    return "" if 0.0 <= float(kline.volume) < float("inf") else "candle with an impossible volume"
+    low, high = float(kline.low), float(kline.high)
+    if not 0.0 < low <= high < _INFINITY:
+        return "candle with an impossible price"
+    # NaN is on no side of anything.
+    if not (low <= float(kline.open) <= high and low <= float(kline.close) <= high):
+        return "candle that leaves its own range"
+    return "" if 0.0 <= float(kline.volume) < _INFINITY else "candle with an impossible volume"
