@@ -120,7 +120,6 @@ class Session:
             venues=(WatchedVenue(Venue.BINANCE, (BTC,), (Timeframe.M1,)),),
             known=((Series(Venue.BINANCE, BTC, Timeframe.M1), slot(known)),),
             readers={Venue.BINANCE: "binance"},
-            names={Venue.BINANCE: {BTC: BTC}},
         )
         self.tape.open()
         self.tape.started(at, conditions)

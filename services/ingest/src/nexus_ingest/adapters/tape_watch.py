@@ -27,7 +27,7 @@ from nexus_ingest.venues.polygon import frames as polygon
 Hear = Callable[[RawFrame], Sequence[Reading]]
 """What a frame says, read behind the earlier ones of its connection; raises UnreadableFrame."""
 Names = Mapping[str, Symbol]
-"""Our symbols by the venue's names."""
+"""Our symbols by the venue's names, which are the same."""
 
 
 def _binance(names: Names) -> Hear:
@@ -50,7 +50,7 @@ class Conditions(msgspec.Struct, frozen=True):
     """What a watch is made with; stands on the tape before its first input.
 
     `head` is the global position of the last event that was on record by then; `readers` says by venue whose
-    frames they are, for stocks come from Alpaca or from Polygon; `names` are the venue's own of our symbols.
+    frames they are, for stocks come from Alpaca or from Polygon.
     """
 
     head: int
@@ -58,14 +58,14 @@ class Conditions(msgspec.Struct, frozen=True):
     venues: tuple[WatchedVenue, ...]
     known: tuple[tuple[Series, int], ...]
     readers: dict[Venue, str]
-    names: dict[Venue, dict[str, Symbol]]
 
     def watch(self) -> MarketWatch:
         return MarketWatch(self.rules, self.venues, dict(self.known))
 
     def hear(self, venue: Venue) -> Hear:
         """A connection of the venue, with nothing heard on it yet."""
-        return READERS[self.readers[venue]](self.names[venue])
+        symbols = next(each.symbols for each in self.venues if each.venue is venue)
+        return READERS[self.readers[venue]]({symbol: symbol for symbol in symbols})
 
 
 @dataclass(frozen=True, slots=True)
