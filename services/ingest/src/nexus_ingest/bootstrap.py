@@ -26,6 +26,7 @@ from nexus_data.playback import PlayedMarket
 from nexus_data.recorded_market import RecordedMarket
 from nexus_ingest.exchange import tell_step
 from nexus_ingest.handlers import Recorder
+from nexus_ingest.live.bootstrap import build_live
 from nexus_ingest.player import Player
 from nexus_ingest.rounds import Rounds
 from nexus_market.candles import Ohlcv
@@ -113,6 +114,15 @@ def of_venue(
 
 
 async def build(context: Context) -> Work:
+    guard = context.leases.guard
+    epoch = guard.epoch if guard else 0
+    rounds = Rounds(context.bus, context.relay, epoch, context.leases.number, context.trace)
+    if context.settings.ingest.market == "live":
+        return build_live(context, desk(context.store, context), rounds)
+    return _build_played(context, rounds)
+
+
+def _build_played(context: Context, rounds: Rounds) -> Work:
     settings: NexusSettings = context.settings
     played = market(settings.ingest)
     exchange = ExchangeClient(settings.exchange.url, name="ingest", timeout=settings.exchange.timeout_seconds)
@@ -121,9 +131,6 @@ async def build(context: Context) -> Work:
     async def tell_exchange(step: Step) -> None:
         await tell(exchange, played, step)
 
-    guard = context.leases.guard
-    epoch = guard.epoch if guard else 0
-    rounds = Rounds(context.bus, context.relay, epoch, context.leases.number, context.trace)
     player = Player(
         played,
         recorder(played),

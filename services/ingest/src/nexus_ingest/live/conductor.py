@@ -37,11 +37,15 @@ FACTS_REMEMBERED: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Follows:
-    """What is followed: feeds, and the instruments chosen at each venue. `readers` names whose frames they are."""
+    """What is followed: the instruments chosen at each venue, and how a feed of them is made.
 
-    feeds: Mapping[Venue, Feed]
+    `readers` names whose frames a venue's are, `names` gives our symbols by the venue's own.
+    """
+
     symbols: Mapping[Venue, Sequence[Symbol]]
+    make_feed: Callable[[Venue, Sequence[Symbol]], Feed]
     readers: Mapping[Venue, str]
+    names: Mapping[Venue, Mapping[str, Symbol]]
     rules: WatchRules
     registry_hours: float
     macro: Sequence[MacroSource] = ()
@@ -71,39 +75,41 @@ class Conductor:
         self._health = health
         self._tape = tape
         self._hear = hear
+        self._feeds = {venue: follows.make_feed(venue, symbols) for venue, symbols in follows.symbols.items()}
 
     async def run(self) -> None:
         """Follow the markets until cancelled."""
         async with AsyncExitStack() as closing:
-            for feed in self._follows.feeds.values():
-                closing.push_async_callback(feed.close)
+            closing.push_async_callback(self._close_feeds)
             await self._begin_time()
             async with asyncio.TaskGroup() as works:
                 works.create_task(self._steps.run())
                 works.create_task(self._follow(closing))
 
+    async def _close_feeds(self) -> None:
+        for feed in self._feeds.values():
+            await feed.close()
+
     async def _begin_time(self) -> None:
         """Where simulated venues are in their market, one of them tells."""
-        feed = next(iter(self._follows.feeds.values()))
+        feed = next(iter(self._feeds.values()))
         server_time, round_trip_ms = await insist(feed.server_time, f"{feed.venue} time", self._health)
         halfway = self._time.market_milliseconds(round_trip_ms) / 2
         self._time.begin(server_time + timedelta(milliseconds=halfway))
 
     async def _follow(self, closing: AsyncExitStack) -> None:
         opened = await self._open()
+        await self._leave_out_unlisted(opened)
         watched = [
-            WatchedVenue(venue, opened[venue].symbols, feed.timeframes)
-            for venue, feed in self._follows.feeds.items()
+            WatchedVenue(venue, opened[venue].symbols, feed.timeframes) for venue, feed in self._feeds.items()
         ]
         known = {series: at for each in opened.values() for series, at in each.newest.items()}
         watch = MarketWatch(self._follows.rules, watched, known)
         if self._tape is not None:
             await self._begin_tape(self._tape, watched, known, closing)
-        asker = Asker(self._follows.feeds, self._time)
+        asker = Asker(self._feeds, self._time)
         known_to = self._steps.agenda.put
-        intake = Intake(
-            watch, self._time, self._follows.feeds, asker.ask, known_to, self._takers(), self._tape
-        )
+        intake = Intake(watch, self._time, self._feeds, asker.ask, known_to, self._takers(), self._tape)
         closing.callback(intake.close)
         await self._together(intake, asker)
 
@@ -113,10 +119,17 @@ class Conductor:
                 venue: opening.create_task(
                     Opening(feed, self._follows.symbols[venue], self._steps, self._time, self._health).open()
                 )
-                for venue, feed in self._follows.feeds.items()
+                for venue, feed in self._feeds.items()
             }
         self._health.note(waiting_for=None)
         return {venue: task.result() for venue, task in tasks.items()}
+
+    async def _leave_out_unlisted(self, opened: Mapping[Venue, Opened]) -> None:
+        """Nobody subscribes to what a venue does not list: it would turn the whole connection away."""
+        for venue, each in opened.items():
+            if each.symbols != tuple(self._follows.symbols[venue]):
+                await self._feeds[venue].close()
+                self._feeds[venue] = self._follows.make_feed(venue, each.symbols)
 
     def _takers(self) -> list[Callable[[Ticks], None]]:
         takers: list[Callable[[Ticks], None]] = [self._publish]
@@ -129,7 +142,7 @@ class Conductor:
     async def _together(self, intake: Intake, asker: Asker) -> None:
         follows = self._follows
         routines = Routines(
-            follows.feeds, self._time, intake.give, self._steps.agenda.put, follows.registry_hours
+            self._feeds, self._time, intake.give, self._steps.agenda.put, follows.registry_hours
         )
         async with asyncio.TaskGroup() as works:
             works.create_task(asker.run(intake.give))
@@ -139,7 +152,7 @@ class Conductor:
             if follows.macro:
                 poller = MacroPoller(follows.macro, self._time.now, self._take_macro)
                 works.create_task(poller.run(self._time.wall_seconds(follows.macro_seconds)))
-            for feed in follows.feeds.values():
+            for feed in self._feeds.values():
                 works.create_task(feed.run(intake))
 
     def _take_macro(self, reading: MacroRead, age: timedelta) -> None:
@@ -165,6 +178,7 @@ class Conductor:
             venues=tuple(watched),
             known=tuple(known.items()),
             readers=dict(self._follows.readers),
+            names={venue: dict(names) for venue, names in self._follows.names.items()},
         )
         tape.started(self._time.received(), conditions)
 
