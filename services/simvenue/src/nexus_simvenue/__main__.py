@@ -80,8 +80,8 @@ async def serve(options: argparse.Namespace) -> None:
     }
     sys.stdout.write(orjson.dumps(ready).decode() + "\n")
     sys.stdout.flush()
-    if server.player is not None and not options.hold:
-        server.begin()
+    if server.market is not None and not options.hold:
+        server.market.begin()
     await stop.wait()
     listening.close()
     await server.hush()

@@ -24,8 +24,8 @@ class VenueClock:
         self.offset = timedelta()
 
     def follow(self, market: Callable[[], datetime]) -> None:
-        """From here on it is the time of a market that keeps its own."""
-        self._source, self._market = TimeSource.MARKET, market
+        """Take the market's time from a market that keeps its own."""
+        self._market = market
 
     def now(self) -> datetime:
         market = self._market() if self._source is TimeSource.MARKET else None

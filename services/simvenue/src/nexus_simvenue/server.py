@@ -7,7 +7,7 @@ A request is `{"id": n, "method": …, "params": {…}}`, its answer `{"id": n, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -20,11 +20,8 @@ from nexus_common.runtime.ports import Clock
 from nexus_simvenue.clock import TimeSource, VenueClock
 from nexus_simvenue.faults import Fault, FaultScript, call_of
 from nexus_simvenue.journal import Entry, RequestJournal
-from nexus_simvenue.market.dialects import MARKETS
-from nexus_simvenue.market.faults import MarketFaults
-from nexus_simvenue.market.history import PlayedHistory
+from nexus_simvenue.market.floor import MarketFloor
 from nexus_simvenue.market.player import Player, Score
-from nexus_simvenue.market.side import MarketSide
 from nexus_simvenue.venues import BadRequest, Venues
 from nexus_simvenue.wire.dialect import Dialect
 from nexus_simvenue.wire.front import Front
@@ -51,20 +48,13 @@ class Server:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self.faults = FaultScript()
-        self.market_faults = MarketFaults()
-        self.sides: dict[str, MarketSide] = {}
-        self.player: Player | None = None
-        self._playing: asyncio.Task[None] | None = None
+        self.market: MarketFloor | None = None
         self.addresses: dict[str, str] = {}
-        self._own = {
+        self._own: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "faults": self._replace_faults,
             "faults_fired": self._list_fired,
             "set_clock": self._set_clock,
             "addresses": self._addresses,
-            "market_faults": self._replace_market_faults,
-            "market_faults_fired": self._list_market_fired,
-            "market_play": self._begin,
-            "market_status": self._market_status,
         }
 
     def recover(self) -> int:
@@ -115,62 +105,17 @@ class Server:
     # -- a market that is played here ---------------------------------------------------------------
 
     def play(self, score: Score, speed: float | None) -> Player:
-        """Have a market of our own, to be called before `speak`; the clock is its clock from here on."""
-        player = self.player = Player(score, speed)
-        self.time.follow(player.now)
-        known = score.series()
-        for name, address in MARKETS.items():
-            if address.venue in known:
-                exchange = self._venues.exchange(address.venue)
-                history = PlayedHistory(
-                    player.now_millis,
-                    partial(getattr, exchange, "instruments"),
-                    known[address.venue],
-                    score.funding(),
-                )
-                self.sides[name] = MarketSide(
-                    name, address.make(), history, self.market_faults, self.time.now, self._skew
-                )
-        player.listeners = {
-            venue: [self.sides[name] for name, each in MARKETS.items() if each.venue is venue]
-            for venue in known
-        }
-        return player
+        """Have a market of our own, to be called before `speak`; market time is its time from here on."""
+        self.market = MarketFloor(
+            score, speed, lambda venue: self._venues.exchange(venue).instruments, self.time
+        )
+        self.time.follow(self.market.player.now)
+        self._own.update(self.market.methods)
+        return self.market.player
 
-    def begin(self) -> None:
-        """Let the market run; once it does, it goes on."""
-        if self.player is None:
-            raise ValueError("no market is played here: start the server with one")
-        if self._playing is None:
-            self._playing = asyncio.get_running_loop().create_task(self.player.run())
-
-    def _skew(self, offset: timedelta) -> None:
-        self.time.offset = offset
-
-    def _replace_market_faults(self, params: dict[str, Any]) -> dict[str, Any]:
-        rules = self.market_faults.replace(params["rules"])
-        for side in self.sides.values():
-            side.release()
-        return {"rules": rules}
-
-    def _list_market_fired(self, params: dict[str, Any]) -> dict[str, Any]:
-        """What fired behind the first `after`."""
-        return {"fired": [f._asdict() for f in self.market_faults.fired[int(params.get("after", 0)) :]]}
-
-    def _begin(self, _params: dict[str, Any]) -> dict[str, Any]:
-        self.begin()
-        return {}
-
-    def _market_status(self, _params: dict[str, Any]) -> dict[str, Any]:
-        """How far the market has been played, and how many sockets listen to which topic."""
-        if self.player is None:
-            raise ValueError("no market is played here")
-        return {
-            "at": format_instant(self.player.now()),
-            "told": self.player.told,
-            "ended": self.player.ended.is_set(),
-            "topics": {name: side.broadcast.topics() for name, side in self.sides.items()},
-        }
+    def match(self, venue: Venue, step: Mapping[str, Any]) -> None:
+        """Have a venue's engine work on a step of the market."""
+        self.work("step", {"venue": str(venue), **step})
 
     # -- the venues' own protocols ------------------------------------------------------------------
 
@@ -183,13 +128,12 @@ class Server:
                 self.time.now,
                 self.faults,
                 self._venues.visibility,
-                self.sides.get(str(venue)),
+                None if self.market is None else self.market.sides.get(str(venue)),
             )
             self.fronts[venue] = front
             self._note_address(str(venue), host, await front.start(host, ports.get(venue, 0)))
-        for name, side in self.sides.items():
-            if name not in self.addresses:
-                self._note_address(name, host, await side.start(host, ports.get(name, 0)))
+        for name, address in self.market.others.items() if self.market is not None else ():
+            self._note_address(name, host, await address.start(host, ports.get(name, 0)))
 
     def _note_address(self, name: str, host: str, port: int) -> None:
         self.addresses[name] = f"http://{host}:{port}"
@@ -202,14 +146,11 @@ class Server:
 
     async def hush(self) -> None:
         """Stop playing and listening."""
-        if self._playing is not None:
-            self._playing.cancel()
-            await asyncio.gather(self._playing, return_exceptions=True)
+        if self.market is not None:
+            await self.market.stop()
         for front in self.fronts.values():
             await front.stop()
         self.fronts.clear()
-        for side in self.sides.values():
-            await side.stop()
 
     def greet(self, name: str, session: Session) -> None:
         """A client's new connection ends its older one, unread requests and all."""

@@ -30,3 +30,5 @@ MARKETS: Final[Mapping[str, MarketAddress]] = MappingProxyType(
         "polygon": MarketAddress(Venue.ALPACA, PolygonMarket),
     }
 )
+# Services that say how the whole market stands; both are answered by `macro.MacroVenue`.
+MACRO: Final = ("coinmarketcap", "fear_greed")

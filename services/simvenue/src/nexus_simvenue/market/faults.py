@@ -34,6 +34,8 @@ class MarketFault(StrEnum):
     UNKNOWN = "unknown"  # a message of a kind that nobody knows is sent before it
     OVERSIZED = "oversized"  # a message larger than clients take is sent before it
     MAINTENANCE = "maintenance"  # sockets are closed and refused, REST answers 503, for `seconds`
+    HALT = "halt"  # a stock exchange stops trading in the instrument: nothing of it is told
+    RESUME = "resume"  # it goes on
     VANISH = "vanish"  # the instrument is listed no more
     CLOCK = "clock"  # the venue's clock is `seconds` wrong from here on
 

@@ -110,14 +110,26 @@ class Forming:
         self.timeframe = timeframe
         self._slot = slot_millis(timeframe)
         self.open_time = -1
+        self.open = self.high = self.low = self.close = self.volume = Decimal(0)
+        self.trades = 0
+
+    def take(self, open_time: int, bar: Ohlcv) -> None:
+        """A whole bar, of this timeframe or a finer one; what is behind the candle's end opens the next one."""
+        self._reach(open_time, bar.open)
+        self.high, self.low = max(self.high, bar.high), min(self.low, bar.low)
+        self.close = bar.close
+        self.volume += bar.volume
+
+    def _reach(self, at: int, price: Decimal) -> None:
+        bucket = at - at % self._slot
+        if bucket != self.open_time:
+            self.open_time = bucket
+            self.open = self.high = self.low = price
+            self.volume, self.trades = Decimal(0), 0
 
     def add(self, touch: Touch) -> None:
         """A touch behind the candle's end opens the next one."""
-        bucket = touch.at - touch.at % self._slot
-        if bucket != self.open_time:
-            self.open_time = bucket
-            self.open = self.high = self.low = touch.price
-            self.volume, self.trades = Decimal(0), 0
+        self._reach(touch.at, touch.price)
         self.high, self.low = max(self.high, touch.price), min(self.low, touch.price)
         self.close = touch.price
         self.volume += touch.quantity

@@ -13,11 +13,14 @@ from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
+from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_market.candles import Series, from_millis, to_millis
 from nexus_simvenue.market.happenings import Happening
 from nexus_simvenue.market.inside import klines_of
 
+# Due times (ms) and rates by symbol, oldest first.
+Settlements = Mapping[Symbol, Sequence[tuple[int, Decimal]]]
 _BREATH = 256
 
 
@@ -38,8 +41,11 @@ class Score(Protocol):
     def series(self) -> Mapping[Venue, Mapping[tuple[Symbol, Timeframe], Series]]:
         """All bars that may be asked for: those before the start, and those that will be played."""
 
-    def funding(self) -> Mapping[Symbol, Sequence[tuple[int, Decimal]]]:
-        """What is or will be settled: due times (ms) and rates, oldest first."""
+    def funding(self, venue: Venue) -> Settlements:
+        """What is settled there."""
+
+    def readings(self) -> Sequence[MacroRead]:
+        """What the macro services say, in order of time; empty for a market without any."""
 
     def moments(self) -> Iterator[Moment]:
         """In order of time."""
@@ -88,8 +94,11 @@ class SeriesScore:
     def series(self) -> Mapping[Venue, Mapping[tuple[Symbol, Timeframe], Series]]:
         return self._series
 
-    def funding(self) -> Mapping[Symbol, Sequence[tuple[int, Decimal]]]:
+    def funding(self, venue: Venue) -> Settlements:
         return {}
+
+    def readings(self) -> Sequence[MacroRead]:
+        return ()
 
     def moments(self) -> Iterator[Moment]:
         return merge(*map(self._of, self._served), key=itemgetter(0))

@@ -18,6 +18,7 @@ from nexus_simvenue.market.happenings import Halt, Happening
 from nexus_simvenue.market.history import PlayedHistory
 from nexus_simvenue.wire.dialect import Frame, Socket, SocketRefused
 from nexus_simvenue.wire.http import HttpRequest, HttpResponse
+from nexus_simvenue.wire.incoming import headers_of
 
 PING_SECONDS = 180.0
 
@@ -44,7 +45,7 @@ class MarketSide:
         self._held: list[tuple[Symbol, Worded]] = []
         self._hold = 0
         self._shut_until = 0.0
-        self._runner: web.AppRunner | None = None
+        self._halted: set[Symbol] = set()
 
     # -- what happens -------------------------------------------------------------------------------
 
@@ -56,14 +57,14 @@ class MarketSide:
         worded = self._dialect.word(symbol, happening)
         if worded is None:
             return
-        if not self._faults.rules and not self._hold:
+        if not self._faults.rules and not self._hold and not self._halted:
             self.broadcast.spread(worded, time.monotonic())
             return
         rule = None if self._hold else self._faults.strike(self.name, symbol, worded.topic, happening.at)
-        if rule is None:
-            self._pass(symbol, worded)
-        else:
+        if rule is not None:
             self._strike(rule, symbol, happening, worded)
+        elif symbol not in self._halted:
+            self._pass(symbol, worded)
 
     def _strike(self, rule: MarketRule, symbol: Symbol, happening: Happening, worded: Worded) -> None:
         fault = rule.fault
@@ -99,14 +100,24 @@ class MarketSide:
                 self._pass(symbol, worded)
             case MarketFault.MAINTENANCE:
                 self.shut(rule.seconds)
+            case MarketFault.HALT:
+                self._halted.add(symbol)
+                self._say(symbol, Halt(True, "T1", "Halt - News Pending", happening.at))
+            case MarketFault.RESUME:
+                self._halted.discard(symbol)
+                self._say(symbol, Halt(False, "T3", "News and Resumption Times", happening.at))
             case MarketFault.VANISH:
                 self.history.vanish(symbol)
-                self.tell(symbol, Halt(True, "GONE", "the instrument is listed no more", happening.at))
             case MarketFault.CLOCK:
                 self._skew(timedelta(seconds=rule.seconds))
                 self._pass(symbol, worded)
             case _:  # DROP
                 return
+
+    def _say(self, symbol: Symbol, happening: Happening) -> None:
+        worded = self._dialect.word(symbol, happening)
+        if worded is not None:
+            self.broadcast.spread(worded, time.monotonic())
 
     def _pass(self, symbol: Symbol, worded: Worded) -> None:
         if not self._hold:
@@ -153,8 +164,7 @@ class MarketSide:
         """Serve a WebSocket to its end."""
         if time.monotonic() < self._shut_until:
             return web.Response(status=503, text="maintenance")
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        socket = Socket(request.rel_url.path, dict(request.rel_url.query), headers=headers)
+        socket = Socket(request.rel_url.path, dict(request.rel_url.query), headers=headers_of(request))
         try:
             greeting = self._dialect.opened(socket, self._now())
         except SocketRefused as error:
@@ -177,6 +187,11 @@ class MarketSide:
             await asyncio.gather(writing, return_exceptions=True)
         return response
 
+    def hang_up(self) -> None:
+        """Close every socket."""
+        for line in self.broadcast.lines:
+            line.close()
+
     async def _read(self, response: web.WebSocketResponse, line: Line) -> None:
         async for message in response:
             if message.type is WSMsgType.PING:
@@ -193,46 +208,3 @@ class MarketSide:
         for frame in answers:
             line.put(frame)
         self.broadcast.follow(line)
-
-    # -- an address without accounts ----------------------------------------------------------------
-
-    async def start(self, host: str, port: int) -> int:
-        """Listen at an address of its own; port 0 takes a free one. Returns the port."""
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
-        return int(self._runner.addresses[0][1])
-
-    def hang_up(self) -> None:
-        """Close every socket."""
-        for line in self.broadcast.lines:
-            line.close()
-
-    async def stop(self) -> None:
-        self.hang_up()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            if not self.accepts(request.rel_url.path):
-                return web.Response(status=404)
-            return await self.listen(request)
-        answer = self.get(await read_request(request))
-        if answer is None:
-            return web.Response(status=404, text="404 page not found")
-        return web.Response(status=answer.status, body=answer.body.encode(), headers=dict(answer.headers))
-
-
-async def read_request(request: web.Request) -> HttpRequest:
-    """A request as dialects read it."""
-    return HttpRequest(
-        request.method,
-        request.rel_url.raw_path,
-        request.rel_url.raw_query_string,
-        {name.lower(): value for name, value in request.headers.items()},
-        (await request.read()).decode("utf-8", "replace"),
-        request.remote or "",
-    )

@@ -11,9 +11,10 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from nexus_simvenue.faults import Call, Fault, FaultScript, Rule
-from nexus_simvenue.market.side import MarketSide, read_request
+from nexus_simvenue.market.side import MarketSide
 from nexus_simvenue.wire.dialect import Dialect, Frame, Outgoing, Socket, SocketRefused, Visibility
 from nexus_simvenue.wire.http import HttpRequest, HttpResponse
+from nexus_simvenue.wire.incoming import headers_of, is_handshake, read_request
 
 Work = Callable[[HttpRequest], HttpResponse]
 _SENT_FIRST = (Fault.MALFORMED, Fault.UNKNOWN_FRAME)
@@ -159,7 +160,7 @@ class Front:
     # -- requests -----------------------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Upgrade", "").lower() == "websocket":
+        if is_handshake(request):
             if self._market is not None and self._market.accepts(request.rel_url.path):
                 return await self._market.listen(request)
             return await self._listen(request)
@@ -222,8 +223,7 @@ class Front:
     # -- sockets ------------------------------------------------------------------------------------
 
     async def _listen(self, request: web.Request) -> web.StreamResponse:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        socket = Socket(request.rel_url.path, dict(request.rel_url.query), headers=headers)
+        socket = Socket(request.rel_url.path, dict(request.rel_url.query), headers=headers_of(request))
         try:
             greeting = self._dialect.opened(socket, self._now())
         except SocketRefused as error:
