@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_market.candles import Series, from_millis, slot_millis, to_millis
 from nexus_simvenue.market.happenings import Happening
@@ -47,8 +48,11 @@ class Script:
     def series(self) -> Mapping[Venue, Mapping[tuple[Symbol, Timeframe], Series]]:
         return {self._venue: {(self._symbol, Timeframe.M1): odd_series(Timeframe.M1, 3)}}
 
-    def funding(self) -> Mapping[Symbol, Sequence[tuple[int, Decimal]]]:
+    def funding(self, venue: Venue) -> Mapping[Symbol, Sequence[tuple[int, Decimal]]]:
         return {}
+
+    def readings(self) -> Sequence[MacroRead]:
+        return ()
 
     def moments(self) -> Iterator[Moment]:
         for happening in self._happenings:
