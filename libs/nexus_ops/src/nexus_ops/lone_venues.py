@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,27 +12,35 @@ from typing import Any
 from nexus_common.contracts.session import AccountSpec
 from nexus_common.contracts.values import Venue, format_decimal
 from nexus_common.runtime.clock import WallClock
-from nexus_common.runtime.exchange_client import ExchangeClient
 from nexus_data.playback import PlayedMarket
-from nexus_ingest import bootstrap as ingest
 from nexus_market.exchange import ExchangeSettings
 from nexus_market.exchange.wire import simulated_secret
 from nexus_ops.stack.ports import LOOPBACK, require_free
 from nexus_simvenue.clock import TimeSource
 from nexus_simvenue.journal import RequestJournal
+from nexus_simvenue.market.dialects import MACRO, MARKETS
+from nexus_simvenue.market.played import MarketScore
+from nexus_simvenue.market.player import Player
 from nexus_simvenue.server import Server, listen
 from nexus_simvenue.venues import Venues
 
-Advance = Callable[[datetime], None]
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A market, and how many seconds of it pass in one; None as fast as it can."""
+
+    market: PlayedMarket
+    speed: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class LoneVenues:
-    """Where the venues answer, and the accounts that stand open there."""
+    """Where the venues answer, the accounts that stand open there, and who plays their market."""
 
     control: str
     addresses: dict[str, str]
     accounts: tuple[AccountSpec, ...]
+    player: Player | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,20 +62,29 @@ class LoneVenues:
 
 @asynccontextmanager
 async def lone_venues(
-    folder: Path, port: int, source: TimeSource, accounts: Iterable[AccountSpec]
+    folder: Path,
+    port: int,
+    source: TimeSource,
+    accounts: Iterable[AccountSpec],
+    played: Played | None = None,
 ) -> AsyncIterator[LoneVenues]:
-    """Start the server; the venues' protocols take the ports behind the control's, or free ones with port 0.
+    """Start the server; the addresses take the ports behind the control's, or free ones with port 0.
+
+    What is `played` streams to whoever listens, and is what orders are matched against.
 
     Raises:
         ConfigurationError: a port is taken.
     """
-    ports = {venue: port and port + number for number, venue in enumerate(Venue, start=1)}
+    names = (*Venue, *(name for name in (*MARKETS, *MACRO) if name not in tuple(Venue)))
+    ports = {str(name): port and port + number for number, name in enumerate(names, start=1)}
     for wanted in (port, *ports.values()) if port else ():
         require_free(wanted, "the simulated venues")
     async with AsyncExitStack() as closing:
         journal = RequestJournal(folder / "journal.jsonl", {"seed": 0})
         closing.callback(journal.close)
         server = Server(Venues(ExchangeSettings()), journal, WallClock(), source)
+        if played is not None:
+            server.play(MarketScore(played.market, played.speed, server.match), played.speed)
         listening = await listen(server, LOOPBACK, port)
         closing.callback(listening.close)
         closing.push_async_callback(server.hush)
@@ -78,7 +93,10 @@ async def lone_venues(
         for account in opened:
             server.work("open_account", _opening(account))
         control = f"http://{LOOPBACK}:{listening.sockets[0].getsockname()[1]}"
-        yield LoneVenues(control, dict(server.addresses), opened)
+        if server.market is not None:
+            server.market.begin()
+        player = None if server.market is None else server.market.player
+        yield LoneVenues(control, dict(server.addresses), opened, player)
 
 
 def _opening(account: AccountSpec) -> dict[str, Any]:
@@ -89,29 +107,3 @@ def _opening(account: AccountSpec) -> dict[str, Any]:
         "currency": account.currency,
         "balance": format_decimal(account.balance or Decimal(0)),
     }
-
-
-async def play(
-    market: PlayedMarket, control: str, pace: ingest.Pace, stop: asyncio.Event, advance: Advance
-) -> bool:
-    """Have the venues match the market step by step; False when it was stopped before the end."""
-    client = ExchangeClient(control, name="simvenue", timeout=60.0)
-    try:
-        for step in market.steps():
-            await _or_stop(pace(step.at), stop)
-            if stop.is_set():
-                return False
-            await ingest.tell(client, market, step)
-            advance(step.at)
-    finally:
-        await client.close()
-    return True
-
-
-async def _or_stop(waiting: Any, stop: asyncio.Event) -> None:
-    """Wait for the next step's time, unless somebody wants to stop first."""
-    tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(stop.wait())]
-    _, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

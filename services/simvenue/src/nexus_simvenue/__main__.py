@@ -6,6 +6,8 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -15,10 +17,14 @@ from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_data.bar_file import read_bars
+from nexus_data.generated_market import SYMBOLS, GeneratedMarket
+from nexus_data.playback import PlayedMarket
+from nexus_data.recorded_market import RecordedMarket
 from nexus_market.exchange import ExchangeSettings
 from nexus_simvenue.clock import TimeSource
 from nexus_simvenue.journal import RequestJournal
-from nexus_simvenue.market.player import SeriesScore, Served
+from nexus_simvenue.market.played import MarketScore, Match, Together
+from nexus_simvenue.market.player import Score, SeriesScore, Served
 from nexus_simvenue.server import Server, listen
 from nexus_simvenue.venues import Venues
 
@@ -45,6 +51,17 @@ def arguments() -> argparse.Namespace:
         metavar="VENUE:SYMBOL:TIMEFRAME:FILE",
         help="serve a file of bars as the venue's candle stream; may be given several times",
     )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="play a data directory")
+    parser.add_argument("--minutes", type=int, help="play so much of a market made from the seed")
+    parser.add_argument("--symbols", type=_symbols, default=SYMBOLS, help="what to play, comma-separated")
+    parser.add_argument("--from", dest="start", type=_instant, help="2025-03-03T00:00Z; with --data")
+    parser.add_argument("--to", dest="end", type=_instant, help="with --data")
+    parser.add_argument(
+        "--played-as",
+        type=_venues,
+        metavar="VENUES",
+        help="crypto venues that have this market, comma-separated (binance)",
+    )
     parser.add_argument("--speed", type=_speed, default=1.0, help="market seconds in a second, or max")
     parser.add_argument("--hold", action="store_true", help="play when `market_play` is asked for")
     return parser.parse_args()
@@ -54,9 +71,49 @@ def _speed(text: str) -> float | None:
     return None if text == "max" else float(text)
 
 
+def _symbols(text: str) -> tuple[Symbol, ...]:
+    return tuple(Symbol(name) for name in text.upper().split(","))
+
+
+def _venues(text: str) -> tuple[Venue, ...]:
+    return tuple(map(Venue, text.split(",")))
+
+
+def _instant(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _served(text: str) -> Served:
     venue, symbol, timeframe, path = text.split(":", 3)
     return Served(Venue(venue), Symbol(symbol), read_bars(Path(path), Timeframe(timeframe)))
+
+
+def score_of(options: argparse.Namespace, match: Match) -> Score | None:
+    """What the arguments want played; None when somebody else plays the market.
+
+    Raises:
+        ConfigurationError: the data or the span cannot be used.
+    """
+    if options.series:
+        return SeriesScore(options.series)
+    if options.data is None and options.minutes is None:
+        return None
+    scores = [MarketScore(market, options.speed, match) for market in _markets(options)]
+    return scores[0] if len(scores) == 1 else Together(scores)
+
+
+def _markets(options: argparse.Namespace) -> Iterator[PlayedMarket]:
+    """One for each venue that has it; stocks are played once."""
+    symbols = options.symbols
+    for venue in options.played_as or (None,):
+        if options.data is None:
+            yield GeneratedMarket(
+                options.seed, symbols, minutes=options.minutes, venue=venue or Venue.BINANCE
+            )
+        else:
+            yield RecordedMarket(options.data, symbols, options.start, options.end, played_as=venue)
+        symbols = tuple(symbol for symbol in symbols if symbol.endswith("USDT"))
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -64,8 +121,9 @@ async def serve(options: argparse.Namespace) -> None:
     journal = RequestJournal(options.journal, {"seed": options.seed})
     server = Server(Venues(ExchangeSettings(seed=options.seed)), journal, WallClock(), options.time)
     recovered = server.recover()
-    if options.series:
-        server.play(SeriesScore(options.series), options.speed)
+    score = score_of(options, server.match)
+    if score is not None:
+        server.play(score, options.speed)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -12,14 +12,16 @@ import typer
 
 from nexus_common.runtime.settings import NexusSettings
 from nexus_data.playback import PlayedMarket
-from nexus_ingest import bootstrap as ingest
 from nexus_ops.commands import options
 from nexus_ops.composition import rehearsed
-from nexus_ops.lone_venues import LoneVenues, lone_venues, play
+from nexus_ops.lone_venues import LoneVenues, Played, lone_venues
 from nexus_ops.market_options import MarketOptions
 from nexus_ops.output import console, pairs, print_json, progress, stderr
 from nexus_simvenue.clock import TimeSource
+from nexus_simvenue.market.player import Player
 from nexus_telegram.bootstrap import owners_session
+
+_LOOK_AGAIN = 0.2
 
 
 def register(app: typer.Typer) -> None:
@@ -67,24 +69,32 @@ async def _serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    pace = ingest.Pace(None if settings.ingest.speed == "max" else float(settings.ingest.speed))
-    async with lone_venues(folder, port, source, owners_session(settings).accounts) as venues:
+    speed = None if settings.ingest.speed == "max" else float(settings.ingest.speed)
+    accounts = owners_session(settings).accounts
+    async with lone_venues(folder, port, source, accounts, Played(played, speed)) as venues:
         if as_json:
             print_json(venues.to_json())
         else:
             _show(venues)
-        origin = played.start.timestamp()
-        with progress("playing", played.end.timestamp() - origin) as advance:
-            ended = await play(
-                played,
-                venues.control,
-                pace,
-                stop,
-                lambda at: advance(at.timestamp() - origin, f"{at:%Y-%m-%d %H:%M}"),
-            )
-        if ended:
+        assert venues.player is not None
+        if await _watch(venues.player, stop):
             stderr.print("the market has been played to its end; Ctrl-C stops", style="dim")
             await stop.wait()
+
+
+async def _watch(player: Player, stop: asyncio.Event) -> bool:
+    """Show how far the market has come, until its end (True) or until somebody stops it."""
+    origin, end = player.score.start.timestamp(), player.score.end.timestamp()
+    ended = asyncio.ensure_future(player.ended.wait())
+    stopped = asyncio.ensure_future(stop.wait())
+    with progress("playing", end - origin) as advance:
+        while not ended.done() and not stopped.done():
+            await asyncio.wait((ended, stopped), timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
+            at = player.now()
+            advance(at.timestamp() - origin, f"{at:%Y-%m-%d %H:%M}")
+    for waiting in (ended, stopped):
+        waiting.cancel()
+    return not stop.is_set()
 
 
 def _show(venues: LoneVenues) -> None:
