@@ -24,7 +24,7 @@ from nexus_ingest.adapters.fear_greed import FearGreed, read_index
 from nexus_ingest.adapters.macro_poller import MacroPoller
 from nexus_ingest.adapters.macro_source import MacroSource, MacroUnread
 from nexus_ingest.domain.macro import MACRO
-from nexus_ingest.venues.questions import ATTEMPTS
+from nexus_ingest.venues.http import ATTEMPTS
 
 MESSAGES = Path(__file__).parents[4] / "shared" / "data" / "messages"
 needs_recordings = pytest.mark.skipif(

@@ -130,6 +130,15 @@ class AlpacaSettings(VenueSettings):
     stream_url: str = Field("", description="trade updates; absent: as above")
     live: bool = Field(False, description="real money; otherwise accounts are on Alpaca's own paper side")
 
+    @property
+    def host(self) -> str:
+        """Alpaca has two sides, with keys of their own."""
+        return "api.alpaca.markets" if self.live else "paper-api.alpaca.markets"
+
+    @property
+    def trading_url(self) -> str:
+        return self.rest_url or f"https://{self.host}"
+
 
 class VenuesSettings(Section):
     binance: BinanceSettings = BinanceSettings()

@@ -55,9 +55,6 @@ NATIVE: Final[Mapping[Venue, Callable[[Access, TurnClock, RateBudget | None], Na
 # What a venue grants an address, whoever asks from it: weight and seconds. Alpaca counts by account.
 ADDRESS_LIMITS: Final = MappingProxyType({Venue.BINANCE: (2_400, 60), Venue.BYBIT: (600, 5)})
 
-# Alpaca has two sides with keys of their own.
-_ALPACA: Final = MappingProxyType({True: "api.alpaca.markets", False: "paper-api.alpaca.markets"})
-
 
 class AddressBudgets:
     """One budget for all accounts that reach a venue from the same address."""
@@ -79,8 +76,8 @@ def live_access(settings: NexusSettings, account: AccountId, venue: Venue, keys:
     live = venue is not Venue.ALPACA or settings.venues.alpaca.live
     rest, stream = chosen.rest_url, chosen.stream_url
     if venue is Venue.ALPACA:
-        rest = rest or f"https://{_ALPACA[live]}"
-        stream = stream or f"wss://{_ALPACA[live]}"
+        rest = settings.venues.alpaca.trading_url
+        stream = stream or f"wss://{settings.venues.alpaca.host}"
     return Access(
         account=account,
         key=keys.key,

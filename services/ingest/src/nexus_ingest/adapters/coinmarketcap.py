@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from nexus_common.contracts.macro import MacroRead
 from nexus_ingest.adapters.macro_source import MacroUnread, answer
-from nexus_ingest.venues.questions import Questions
+from nexus_ingest.venues.http import HttpQuestions
 
 SOURCE: Final = "coinmarketcap"
 _PATH: Final = "/v1/global-metrics/quotes/latest?convert=USD"
@@ -53,7 +53,7 @@ class CoinMarketCap:
 
     def __init__(self, url: str, key: str, proxy: str | None = None, pause_seconds: float = 1.0) -> None:
         headers = {"X-CMC_PRO_API_KEY": key, "Accept": "application/json"}
-        self._questions = Questions(SOURCE, url, headers, proxy, pause_seconds=pause_seconds)
+        self._questions = HttpQuestions(SOURCE, url, headers, proxy, pause_seconds=pause_seconds)
 
     async def read(self) -> MacroRead:
         return read_metrics(*await answer(self._questions, _PATH))

@@ -9,7 +9,7 @@ import msgspec
 
 from nexus_common.contracts.macro import MacroRead
 from nexus_ingest.adapters.macro_source import MacroUnread, answer
-from nexus_ingest.venues.questions import Questions
+from nexus_ingest.venues.http import HttpQuestions
 
 SOURCE: Final = "fear & greed"
 _PATH: Final = "/fng/?limit=1"
@@ -39,7 +39,7 @@ class FearGreed:
 
     def __init__(self, url: str, proxy: str | None = None, pause_seconds: float = 1.0) -> None:
         headers = {"Accept": "application/json"}
-        self._questions = Questions(SOURCE, url, headers, proxy, pause_seconds=pause_seconds)
+        self._questions = HttpQuestions(SOURCE, url, headers, proxy, pause_seconds=pause_seconds)
 
     async def read(self) -> MacroRead:
         return read_index(*await answer(self._questions, _PATH))

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from nexus_common.contracts.macro import MacroRead
 from nexus_ingest.venues.feed import FeedDown
-from nexus_ingest.venues.questions import Answer, Questions
+from nexus_ingest.venues.http import Answer, HttpQuestions
 
 
 class MacroUnread(Exception):
@@ -21,7 +21,7 @@ class MacroSource(Protocol):
         """Let go of the connection."""
 
 
-async def answer(questions: Questions, path: str) -> Answer:
+async def answer(questions: HttpQuestions, path: str) -> Answer:
     """Raises MacroUnread after attempts in vain."""
     try:
         return await questions.get(path)

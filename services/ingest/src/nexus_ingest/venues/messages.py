@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from types import ModuleType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from nexus_common.contracts.values import Symbol
 from nexus_ingest.domain.readings import Reading, UnreadableFrame
 from nexus_ingest.venues.feed import RawFrame
-from nexus_ingest.venues.texts import UNDECODABLE, unreadable
+from nexus_ingest.venues.texts import UNDECODABLE, UNKNOWN_SYMBOL, unreadable
 
 _Message = TypeVar("_Message")
 _Control = TypeVar("_Control")
@@ -22,6 +23,12 @@ class Said(NamedTuple, Generic[_Control]):
     readings: list[Reading]
     controls: list[_Control]
     unreadable: list[str]
+
+    def of(self, symbols: Container[Symbol]) -> Sequence[Reading]:
+        """The readings of these instruments; any other was not asked for, and is refused."""
+        known = [reading for reading in self.readings if reading.symbol in symbols]
+        self.unreadable.extend([UNKNOWN_SYMBOL] * (len(self.readings) - len(known)))
+        return known
 
     def take(self, reading_of: Callable[[_Message], Reading | None], message: _Message) -> None:
         """Keep what a message says; a reading of None is left out."""

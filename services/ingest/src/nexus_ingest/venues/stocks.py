@@ -5,9 +5,11 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
+from nexus_common.contracts.market import Bar
 from nexus_common.contracts.values import Symbol, Timeframe
 from nexus_ingest.domain.readings import BookRead, KlineRead, UnreadableFrame
-from nexus_market.candles import slot_millis
+from nexus_ingest.venues.feed import FeedDown
+from nexus_market.candles import from_millis, slot_millis, spell
 
 _MINUTE: Final = slot_millis(Timeframe.M1)
 Figure = int | float
@@ -21,9 +23,16 @@ def price(figure: Figure) -> str:
 
 
 def quantity(figure: Figure) -> str:
+    """Raises UnreadableFrame for what is no positive number."""
+    if not 0 < figure < inf:
+        raise UnreadableFrame("a quantity is no positive number")
+    return repr(figure)
+
+
+def volume(figure: Figure) -> str:
     """Raises UnreadableFrame for what is negative or no number."""
     if not 0 <= figure < inf:
-        raise UnreadableFrame("a quantity is negative or no number")
+        raise UnreadableFrame("a volume is negative or no number")
     return repr(figure)
 
 
@@ -42,13 +51,29 @@ def book(
     """None for a book that has one side only: the other one's price is 0."""
     if bid == 0 or ask == 0:
         return None
-    return BookRead(symbol, price(bid), quantity(bid_size), price(ask), quantity(ask_size), at)
+    return BookRead(symbol, price(bid), volume(bid_size), price(ask), volume(ask_size), at)
 
 
-def minute(symbol: Symbol, open_time: int, prices: tuple[Figure, ...], volume: Figure) -> KlineRead:
+def minute(symbol: Symbol, open_time: int, prices: tuple[Figure, ...], traded: Figure) -> KlineRead:
     """A closed minute of open, high, low and close; streams of stocks have no open ones. `at` is its end."""
     if open_time % _MINUTE:
-        raise UnreadableFrame("a bar does not open on a minute")
+        raise UnreadableFrame("a candle is off the grid of its timeframe")
     opened, high, low, close = map(price, prices)
     ends = open_time + _MINUTE
-    return KlineRead(symbol, Timeframe.M1, open_time, opened, high, low, close, quantity(volume), True, ends)
+    return KlineRead(symbol, Timeframe.M1, open_time, opened, high, low, close, volume(traded), True, ends)
+
+
+def bar(timeframe: Timeframe, open_time: int, figures: tuple[Figure, ...]) -> Bar:
+    """A bar of open, high, low, close and volume, as REST has it.
+
+    Raises:
+        FeedDown: it is off the grid of its timeframe, or a figure cannot be.
+    """
+    if open_time % slot_millis(timeframe):
+        raise FeedDown(f"a {timeframe} bar opens at {from_millis(open_time)}, off its grid")
+    try:
+        *prices, traded = figures
+        texts = [*map(price, prices), volume(traded)]
+    except UnreadableFrame as error:
+        raise FeedDown(f"a {timeframe} bar of {from_millis(open_time)}: {error}") from None
+    return Bar(open_time, *(spell(float(text)) for text in texts))

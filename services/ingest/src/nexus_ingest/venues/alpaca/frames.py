@@ -117,6 +117,11 @@ class Subscribed(_Message, tag="subscription"):
     updated_bars: Sequence[str] = ()
     statuses: Sequence[str] = ()
 
+    def everywhere(self) -> frozenset[str]:
+        """What it listens to on all of these channels."""
+        channels = (self.trades, self.quotes, self.bars, self.updated_bars, self.statuses)
+        return frozenset.intersection(*map(frozenset, channels))
+
 
 class Refusal(_Message, tag="error"):
     code: int

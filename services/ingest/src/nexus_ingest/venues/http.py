@@ -1,4 +1,4 @@
-"""Questions by HTTP GET, with a few attempts and what a venue says about waiting."""
+"""HttpQuestions by HTTP GET, with a few attempts and what a venue says about waiting."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Passing(Exception):
         self.wait_seconds = wait_seconds
 
 
-class Questions:
+class HttpQuestions:
     """What is asked of one address, four at once at most; the first pause is `pause_seconds`, then twice that.
 
     `name` says in errors who was asked; addresses stay out of them, as keys and proxies' passwords do.
