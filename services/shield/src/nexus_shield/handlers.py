@@ -57,6 +57,8 @@ class ShieldReactor:
     """Judges entries and exits for the accounts that `owns` names; watches the reference market."""
 
     service = Service.SHIELD
+    # Told once, and true for long: further back than the other market events that are heard again.
+    whole_streams = tuple(f"market-{venue}.{kind}" for venue in Venue for kind in ("halts", "sessions"))
 
     def __init__(
         self,
@@ -239,7 +241,7 @@ class ShieldReactor:
     ) -> None:
         state: RiskState = await desk.state(RISK, account.account)
         guard = (await desk.state(GUARD, CRYPTO)).standing
-        context = self._world.context(account, asked_by, request.symbol, state, guard)
+        context = self._world.context(account, asked_by, request.symbol, state, guard, turn.at)
         await self._ask(account, AssessEntry(account.account, request, context, turn.at), envelope, desk)
 
     async def _watch(self, turn: Turn, batch: Heard, desk: Desk) -> None:

@@ -63,7 +63,8 @@ class Peer(Value):
 class EntryContext(Value):
     """All that a verdict rests on beside the request and the account's own history.
 
-    `unpriced` are held instruments without a known price: equity is not known then.
+    `unpriced` are held instruments without a known price: equity is not known then. `obstacle` is why the
+    instrument cannot be entered right now: halted, silent, its venue closed.
     """
 
     owner: UserId | None
@@ -78,3 +79,4 @@ class EntryContext(Value):
     feed_lost: str | None
     guard: GuardStanding
     peers: tuple[Peer, ...]
+    obstacle: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from nexus_common.contracts.decider import AnyDecider
@@ -208,3 +208,10 @@ class Reactor(Protocol):
 
     async def react(self, turn: Turn, batch: Sequence[Envelope[Event]], desk: Desk) -> None:
         """Decide what follows from the events heard since the last turn; all are observed already."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A reactor that needs some streams from their beginning, of whose category it hears only the latest events."""
+
+    whole_streams: Sequence[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.message import Event
-from nexus_common.runtime.ports import EventStore, Reactor
+from nexus_common.runtime.ports import EventStore, Reactor, Remembering
 
 PAGE = 2_000
 
@@ -27,8 +27,10 @@ async def recall(reactor: Reactor, store: EventStore) -> int:
             break
         remembered.extend(page)
         after = page[-1].global_position
-    remembered.sort(key=lambda recorded: recorded.global_position)
-    for recorded in remembered:
-        if recorded.global_position <= head:
+    for stream in reactor.whole_streams if isinstance(reactor, Remembering) else ():
+        remembered.extend(await store.read_stream(stream))
+    by_position = {recorded.global_position: recorded for recorded in remembered}
+    for position, recorded in sorted(by_position.items()):
+        if position <= head:
             reactor.observe(recorded.envelope)
     return head

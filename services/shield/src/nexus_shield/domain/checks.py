@@ -87,9 +87,11 @@ def validity(case: Case) -> Outcome:
 
 
 def feed(case: Case) -> Outcome:
-    """No entry on a lost feed, an unknown or old price, or an equity that nobody can tell."""
+    """No entry on a lost feed, in what is not traded now, on an unknown or old price, or an unknown equity."""
     if case.context.feed_lost is not None:
         return False, f"the feed of {case.request.venue} is lost: {case.context.feed_lost}"
+    if case.context.obstacle is not None:
+        return False, case.context.obstacle
     if case.request.price is None or case.request.price_at is None:
         return False, f"no price of {case.request.symbol} is known"
     if case.context.unpriced:

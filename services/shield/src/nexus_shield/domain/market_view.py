@@ -17,7 +17,14 @@ from uuid import UUID
 from nexus_common.contracts.guard import DeclareFall
 from nexus_common.contracts.ids import candle_id
 from nexus_common.contracts.limits import GuardSettings
-from nexus_common.contracts.market import Bar, Candle, CandlesBackfilled, CandlesClosed, MarketEvent
+from nexus_common.contracts.market import (
+    Bar,
+    Candle,
+    CandleCorrected,
+    CandlesBackfilled,
+    CandlesClosed,
+    MarketEvent,
+)
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_shield.domain.black_swan import FallBar, FallReading, FallWatch, read_fall
 from nexus_shield.domain.correlation import RETURNS
@@ -91,8 +98,10 @@ class MarketView:
                     self._watch(event, event_id)
             case CandlesBackfilled():
                 self._backfill(event)
+            case CandleCorrected():
+                self._correct(event)
             case _:
-                pass  # funding says nothing about prices that the bars do not
+                pass  # funding, hours and halts say nothing about prices that the bars do not
 
     def pass_over(self, count: int, bars: Iterable[tuple[Key, datetime, Bar15]] = ()) -> None:
         """Count events that need not be heard, and keep their 15m bars, numbered from 1 among them.
@@ -111,7 +120,11 @@ class MarketView:
     def _take(self, venue: Venue, candle: Candle, at: datetime) -> None:
         key = (venue, candle.symbol)
         known = self._closes.get(key)
-        if known is None or at > known.at or candle.timeframe.seconds < known.timeframe.seconds:
+        if (
+            known is None
+            or at > known.at
+            or (at == known.at and candle.timeframe.seconds < known.timeframe.seconds)
+        ):
             self._closes[key] = Close(self._number, at, candle.close, candle.timeframe)
         if candle.timeframe is Timeframe.M15:
             self._keep(key, at, Bar15(self._number, candle.high, candle.low, candle.close))
@@ -121,6 +134,15 @@ class MarketView:
         bars[at] = bar
         if len(bars) > KEPT_BARS:
             del bars[min(bars)]
+
+    def _correct(self, event: CandleCorrected) -> None:
+        """What the venue says now of a bar that is kept; as old as it was."""
+        if event.timeframe is Timeframe.M15:
+            at = EPOCH + event.now.open_time * MILLISECOND + event.timeframe.duration
+            kept = self._bars.get((event.venue, event.symbol), {})
+            if at in kept:
+                now = event.now
+                kept[at] = kept[at]._replace(high=now.high, low=now.low, close=now.close)
 
     def _backfill(self, event: CandlesBackfilled) -> None:
         key = (event.venue, event.symbol)
@@ -144,7 +166,7 @@ class MarketView:
         if finest is None:
             return
         reading = self._fold_fall(event.venue, fall_bar(finest, event.at, finest.timeframe))
-        if reading is not None:
+        if reading is not None and not event.late:
             opened = finest.open_time(event.at)
             cause = candle_id(event.venue, REFERENCE, finest.timeframe, opened)
             self._falls[event_id] = Fall(cause, event.venue, event.at, reading)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from nexus_common.contracts.feed import FeedEvent, FeedLost, FeedRestored, FeedS
 from nexus_common.contracts.guard import GuardStanding
 from nexus_common.contracts.instrument import Instrument, InstrumentsListed
 from nexus_common.contracts.limits import GuardSettings, RiskSettings
-from nexus_common.contracts.market import CandlesBackfilled, CandlesClosed, FundingSettled
+from nexus_common.contracts.market import MarketEvent
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import EntryApproved, ReservationReleased
 from nexus_common.contracts.session import AccessEvent, SessionEvent
@@ -24,6 +25,7 @@ from nexus_shield.domain.account_view import Account, AccountView, User
 from nexus_shield.domain.correlation import correlation
 from nexus_shield.domain.market_view import MarketView
 from nexus_shield.domain.state import Holding, RiskState
+from nexus_shield.domain.trading import Trading, TradingEvent
 
 MONEY_STEP = Decimal("0.00000001")
 ZERO = Decimal(0)
@@ -44,6 +46,7 @@ class World:
     people: AccountView
     instruments: dict[tuple[Venue, Symbol], Instrument] = field(default_factory=dict)
     feeds_lost: dict[Venue, str] = field(default_factory=dict)
+    trading: Trading = field(default_factory=Trading)
 
     @classmethod
     def empty(cls, risk: RiskSettings, guard: GuardSettings, recall: int) -> World:
@@ -51,7 +54,9 @@ class World:
 
     def observe(self, envelope: Envelope[Event]) -> None:
         event = envelope.event
-        if isinstance(event, CandlesClosed | CandlesBackfilled | FundingSettled):
+        if isinstance(event, TradingEvent):
+            self.trading.observe(event)
+        if isinstance(event, MarketEvent):
             self.market.observe(event, envelope.event_id)
         elif isinstance(event, TradeEvent):
             self.people.on_trade(event)
@@ -103,7 +108,13 @@ class World:
         return Equity(amount.quantize(MONEY_STEP), tuple(unpriced))
 
     def context(
-        self, account: Account, asked_by: UserId, symbol: Symbol, state: RiskState, guard: GuardStanding
+        self,
+        account: Account,
+        asked_by: UserId,
+        symbol: Symbol,
+        state: RiskState,
+        guard: GuardStanding,
+        at: datetime,
     ) -> EntryContext:
         user = self.user_of(account)
         equity = self.equity(account, state)
@@ -120,6 +131,7 @@ class World:
             feed_lost=self.feeds_lost.get(account.venue),
             guard=guard,
             peers=self._peers(account.venue, symbol, state),
+            obstacle=self.trading.obstacle(account.venue, symbol, at),
         )
 
     def _peers(self, venue: Venue, symbol: Symbol, state: RiskState) -> tuple[Peer, ...]:
