@@ -118,7 +118,7 @@ class SchedulerReactor:
     async def _on_event(self, envelope: Envelope[Event], at: datetime, desk: Desk) -> None:
         event = envelope.event
         match event:
-            case CandlesClosed() if self._alerts:
+            case CandlesClosed(late=False) if self._alerts:
                 await self._watch(event, desk)
             case SessionOpened():
                 await self._schedule(
