@@ -28,7 +28,6 @@ from nexus_ingest.live.steps import Steps
 from nexus_ingest.rounds import Rounds
 from nexus_ingest.venues import FEEDS
 from nexus_ingest.venues.feed import Feed
-from nexus_ingest.venues.perpetuals import spelled
 
 MILLISECONDS: Final = 1_000
 
@@ -80,10 +79,6 @@ def follows_of(settings: NexusSettings) -> Follows:
         symbols=symbols,
         make_feed=make_feed,
         readers={venue: feeds.stock_source if venue is Venue.ALPACA else str(venue) for venue in symbols},
-        names={
-            venue: {name: symbol for symbol, name in spelled(venue, chosen).items()}
-            for venue, chosen in symbols.items()
-        },
         rules=rules_of(feeds),
         registry_hours=feeds.registry_hours,
         macro=macro_sources(feeds),

@@ -39,13 +39,12 @@ FACTS_REMEMBERED: Final = 20_000
 class Follows:
     """What is followed: the instruments chosen at each venue, and how a feed of them is made.
 
-    `readers` names whose frames a venue's are, `names` gives our symbols by the venue's own.
+    `readers` names whose frames a venue's are.
     """
 
     symbols: Mapping[Venue, Sequence[Symbol]]
     make_feed: Callable[[Venue, Sequence[Symbol]], Feed]
     readers: Mapping[Venue, str]
-    names: Mapping[Venue, Mapping[str, Symbol]]
     rules: WatchRules
     registry_hours: float
     macro: Sequence[MacroSource] = ()
@@ -178,7 +177,6 @@ class Conductor:
             venues=tuple(watched),
             known=tuple(known.items()),
             readers=dict(self._follows.readers),
-            names={venue: dict(names) for venue, names in self._follows.names.items()},
         )
         tape.started(self._time.received(), conditions)
 
