@@ -236,6 +236,12 @@ def test_alpaca_tells_closed_minutes_alone_and_a_changed_one_as_updated() -> Non
     assert (updated["T"], updated["v"]) == ("u", 49400)
 
 
+def test_alpaca_tells_the_same_minute_twice_as_the_same_bar() -> None:
+    market = AlpacaMarket()
+    first, again = market.word(AAPL, MINUTE), market.word(AAPL, MINUTE._replace(at=AT + 1))
+    assert first == again
+
+
 def test_alpaca_says_what_one_listens_to() -> None:
     market = AlpacaMarket()
     socket = authenticated(market)
@@ -301,8 +307,8 @@ def test_polygon_adds_up_the_day() -> None:
     socket, _ = connect(market, "/stocks")
     minutes = [MINUTE._replace(open_time=MINUTE.open_time + number * 60_000) for number in range(3)]
     tomorrow = MINUTE._replace(open_time=MINUTE.open_time + 86_400_000)
-    told = [hear(market, socket, AAPL, minute)[0] for minute in (*minutes, tomorrow)]
-    assert [message["av"] for message in told] == [49378, 98756, 148134, 49378]
+    told = [hear(market, socket, AAPL, minute)[0] for minute in (*minutes, minutes[-1], tomorrow)]
+    assert [message["av"] for message in told] == [49378, 98756, 148134, 148134, 49378]
 
 
 def test_polygon_greets_lets_in_and_takes_topics() -> None:

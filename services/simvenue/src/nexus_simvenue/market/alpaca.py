@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -75,7 +76,7 @@ class AlpacaMarket:
         self._free_keys = frozenset(free_keys)
         self._history = AlpacaHistory(self._free_keys)
         self._connected: dict[tuple[str, str], Socket] = {}
-        self._closed: dict[Symbol, int] = {}
+        self._told: dict[Symbol, tuple[int, tuple[str, ...]]] = {}
 
     # -- sockets ------------------------------------------------------------------------------------
 
@@ -158,12 +159,14 @@ class AlpacaMarket:
                 return None
 
     def _bar(self, symbol: Symbol, kline: Kline) -> Worded | None:
-        """Minutes alone, and closed ones; a minute that was told before is told again as updated."""
+        """Minutes alone, and closed ones; one that was told before with other figures is told as updated."""
         if kline.timeframe is not Timeframe.M1 or not kline.closed:
             return None
-        again = kline.open_time <= self._closed.get(symbol, -1)
-        self._closed[symbol] = max(kline.open_time, self._closed.get(symbol, -1))
         figures = (kline.open, kline.high, kline.low, kline.close, kline.volume)
+        told = (kline.open_time, figures)
+        before = self._told.get(symbol, told)
+        self._told[symbol] = max(before, told, key=itemgetter(0))
+        again = kline.open_time < before[0] or (kline.open_time == before[0] and figures != before[1])
         row = {"T": "u" if again else "b", **bar_row(figures, kline.trades)}
         return _told("updatedBars" if again else "bars", symbol, row, kline.open_time)
 

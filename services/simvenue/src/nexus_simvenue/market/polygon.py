@@ -32,11 +32,12 @@ _TOO_MANY: Final = "Maximum number of websocket connections exceeded."
 
 @dataclass(slots=True)
 class _Day:
-    """What a stock's UTC day began with, and its volume so far."""
+    """What a stock's UTC day began with, and its volume up to the last minute that was told."""
 
     number: int
     opened: float
     volume: float = 0
+    minute: int = -1
 
 
 class PolygonMarket:
@@ -104,7 +105,8 @@ class PolygonMarket:
         day = self._days.get(symbol)
         if day is None or day.number != number_of_day:
             day = self._days[symbol] = _Day(number_of_day, opened)
-        day.volume += volume
+        if kline.open_time > day.minute:
+            day.volume, day.minute = day.volume + volume, kline.open_time
         average = round((high + low + close) / 3, 4)
         return {
             "v": volume,
