@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nexus_common.contracts.session import AccountSpec
-from nexus_common.contracts.values import Venue, format_decimal
+from nexus_common.contracts.values import format_decimal
 from nexus_common.runtime.clock import WallClock
 from nexus_data.playback import PlayedMarket
 from nexus_market.exchange import ExchangeSettings
@@ -18,7 +18,7 @@ from nexus_market.exchange.wire import simulated_secret
 from nexus_ops.stack.ports import LOOPBACK, require_free
 from nexus_simvenue.clock import TimeSource
 from nexus_simvenue.journal import RequestJournal
-from nexus_simvenue.market.dialects import MACRO, MARKETS
+from nexus_simvenue.market.dialects import ADDRESSES
 from nexus_simvenue.market.played import MarketScore
 from nexus_simvenue.market.player import Player
 from nexus_simvenue.server import Server, listen
@@ -75,8 +75,7 @@ async def lone_venues(
     Raises:
         ConfigurationError: a port is taken.
     """
-    names = (*Venue, *(name for name in (*MARKETS, *MACRO) if name not in tuple(Venue)))
-    ports = {str(name): port and port + number for number, name in enumerate(names, start=1)}
+    ports = {name: port and port + number for number, name in enumerate(ADDRESSES, start=1)}
     for wanted in (port, *ports.values()) if port else ():
         require_free(wanted, "the simulated venues")
     async with AsyncExitStack() as closing:

@@ -23,6 +23,7 @@ from nexus_data.recorded_market import RecordedMarket
 from nexus_market.exchange import ExchangeSettings
 from nexus_simvenue.clock import TimeSource
 from nexus_simvenue.journal import RequestJournal
+from nexus_simvenue.market.dialects import ADDRESSES
 from nexus_simvenue.market.played import MarketScore, Match, Together
 from nexus_simvenue.market.player import Score, SeriesScore, Served
 from nexus_simvenue.server import Server, listen
@@ -41,8 +42,8 @@ def arguments() -> argparse.Namespace:
         default=TimeSource.MARKET,
         help="the venues' clock",
     )
-    for venue in Venue:
-        parser.add_argument(f"--{venue}-port", type=int, default=0, help=f"of {venue}'s own protocol")
+    for name in ADDRESSES:
+        parser.add_argument(f"--{name}-port", type=int, default=0, help=f"of {name}'s own protocol")
     parser.add_argument("--seed", type=int, default=0, help="of the slippage's jitter")
     parser.add_argument(
         "--series",
@@ -129,7 +130,7 @@ async def serve(options: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listening = await listen(server, options.host, options.port)
     port = listening.sockets[0].getsockname()[1]
-    await server.speak(options.host, {venue: getattr(options, f"{venue}_port") for venue in Venue})
+    await server.speak(options.host, {name: getattr(options, f"{name}_port") for name in ADDRESSES})
     ready = {
         "address": f"tcp://{options.host}:{port}",
         "control": f"http://{options.host}:{port}",

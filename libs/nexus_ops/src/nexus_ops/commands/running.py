@@ -6,6 +6,7 @@ import asyncio
 import json
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +18,14 @@ from nexus_ops import demo as demos
 from nexus_ops.access import DEFAULT_HOME, connected
 from nexus_ops.commands import options
 from nexus_ops.composition import cortex_reactor, rehearsed
+from nexus_ops.live_options import SIMULATED_SPEED, LiveOptions, MarketKind, rehearsed_live
 from nexus_ops.market_options import MarketOptions
 from nexus_ops.output import console, print_json, print_text, progress, stderr
 from nexus_ops.screen import watch
 from nexus_ops.stack.house import House
 from nexus_ops.stack.life import prepare_home
+
+PLAYED_SPEED = "1200"
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +41,14 @@ def up(
     venue: options.Venue = None,
     account_venue: options.AccountVenue = None,
     protocol: options.Protocol = None,
-    speed: Annotated[str, typer.Option(help="market seconds in a second, or max")] = "1200",
+    kind: Annotated[
+        MarketKind,
+        typer.Option("--market", help="played in lock step, the venues' own, or simulated venues'"),
+    ] = MarketKind.PLAYED,
+    speed: Annotated[
+        str | None,
+        typer.Option(help=f"market seconds in a second, or max; {PLAYED_SPEED}, simulated {SIMULATED_SPEED}"),
+    ] = None,
     mode: options.Mode = "pilot",
     strategy: options.Strategy = None,
     script: options.Script = None,
@@ -47,14 +58,23 @@ def up(
     fresh: Annotated[bool, typer.Option("--fresh", help="put an earlier run aside and begin anew")] = False,
 ) -> None:
     """Run everything on this machine and watch it trade; Ctrl-C stops it all."""
+    if kind is not MarketKind.PLAYED:
+        live = LiveOptions(*(kind, symbols, mode, strategy, protocol, data, start, end, minutes, seed, speed))
+        environment, plays = rehearsed_live(live)
+        _run(home, environment, fresh, plays)
+        return
     market = MarketOptions(
-        *(data, start, end, symbols, venue, speed, mode, strategy, script, seed, minutes),
+        *(data, start, end, symbols, venue, speed or PLAYED_SPEED, mode, strategy, script, seed, minutes),
         protocol=protocol,
         account_venue=account_venue,
     )
     environment, _, _ = rehearsed(market.environment())
+    _run(home, environment, fresh)
+
+
+def _run(home: Path, environment: Mapping[str, str], fresh: bool, plays: Sequence[str] = ()) -> None:
     prepare_home(home, environment, fresh=fresh)
-    with House(home, environment) as house:
+    with House(home, environment, plays=plays) as house:
         house.start()
         watch(house)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from nexus_ops.stack.nats import EmbeddedNats
 from nexus_ops.stack.ports import LOOPBACK, free_ports, wait_for_port
 from nexus_ops.stack.postgres import EmbeddedPostgres
 from nexus_ops.stack.processes import Program, Status, Supervisor
+from nexus_simvenue.market.dialects import ADDRESSES
 
 EXCHANGE = "simvenue"
 
@@ -25,13 +26,15 @@ EXCHANGE = "simvenue"
 class Addresses:
     """Where the running stack answers. The first two hold passwords: not for logs.
 
-    `venues` are those where the exchange speaks a venue's own protocol.
+    `venues` are those where the exchange speaks a venue's own protocol, `others` where it stands for the
+    services that tell of markets.
     """
 
     store: str
     bus: str
     exchange: str
     venues: Mapping[Venue, str]
+    others: Mapping[str, str]
 
     def to_json(self) -> dict[str, str]:
         return {
@@ -39,6 +42,7 @@ class Addresses:
             "bus": self.bus,
             "exchange": self.exchange,
             **{f"{venue}": url for venue, url in self.venues.items()},
+            **self.others,
         }
 
 
@@ -46,18 +50,26 @@ class House:
     """Starts everything in a home folder and stops it; a later start goes on with the same data.
 
     `market` are settings of the services, as environment variables. `replicas` of cortex share its partitions.
+    `plays` are the exchange's arguments for a market of its own, which the services then follow live.
     """
 
-    def __init__(self, home: Path, market: Mapping[str, str], cortex_replicas: int = 1) -> None:
+    def __init__(
+        self,
+        home: Path,
+        market: Mapping[str, str],
+        cortex_replicas: int = 1,
+        plays: Sequence[str] = (),
+    ) -> None:
         self.home = home
         self._market = dict(market)
+        self._plays = tuple(plays)
         self._replicas = {Service.CORTEX: cortex_replicas}
         self._postgres = EmbeddedPostgres(home / "postgres")
         self._nats = EmbeddedNats(home / "nats")
         self._supervisor = Supervisor()
         self._lock = FolderLock(home)
         self._exchange_port = 0
-        self._venue_ports = dict.fromkeys(Venue, 0)
+        self._ports = dict.fromkeys(ADDRESSES, 0)
 
     def __enter__(self) -> House:
         self._supervisor.__enter__()
@@ -83,8 +95,12 @@ class House:
             self._postgres.dsn,
             self._nats.url,
             f"tcp://{LOOPBACK}:{self._exchange_port}",
-            {venue: f"http://{LOOPBACK}:{port}" for venue, port in self._venue_ports.items()},
+            {venue: self._url(venue) for venue in Venue},
+            {name: self._url(name) for name in ADDRESSES if name not in tuple(Venue)} if self._plays else {},
         )
+
+    def _url(self, name: str) -> str:
+        return f"http://{LOOPBACK}:{self._ports[name]}"
 
     @property
     def traces(self) -> Path:
@@ -103,8 +119,8 @@ class House:
         for folder in (self.home / "logs", self.traces, self.home / "exchange"):
             prepare_folder(folder)
         # Fixed for the life of the house: an exchange that is started again answers where it did.
-        self._exchange_port, *others = free_ports(1 + len(self._venue_ports))
-        self._venue_ports = dict(zip(self._venue_ports, others, strict=True))
+        self._exchange_port, *others = free_ports(1 + len(self._ports))
+        self._ports = dict(zip(self._ports, others, strict=True))
         exchange = self._program(EXCHANGE, self._exchange_argv())
         with ThreadPoolExecutor(2) as pool:
             servers = pool.submit(self._supervisor.start, self._postgres, self._nats)
@@ -147,9 +163,9 @@ class House:
     def _exchange_argv(self) -> list[str]:
         journal = str(self.home / "exchange" / "journal.jsonl")
         ports = [("--port", self._exchange_port)]
-        ports += [(f"--{venue}-port", port) for venue, port in self._venue_ports.items()]
+        ports += [(f"--{name}-port", port) for name, port in self._ports.items()]
         given = [word for option, port in ports for word in (option, str(port))]
-        return [sys.executable, "-m", "nexus_simvenue", "--journal", journal, *given]
+        return [sys.executable, "-m", "nexus_simvenue", "--journal", journal, *given, *self._plays]
 
     def _program(self, name: str, argv: list[str], env: Mapping[str, str] | None = None) -> Program:
         addresses = {}
@@ -159,6 +175,7 @@ class House:
                 "NEXUS__BUS__URL": self.addresses.bus,
                 "NEXUS__EXCHANGE__URL": self.addresses.exchange,
                 **exchange_variables(self.addresses.venues),
+                **(market_variables(self.addresses) if self._plays else {}),
                 "NEXUS__RUNTIME__TRACE_DIR": str(self.traces),
                 **self._market,
             }
@@ -168,6 +185,27 @@ class House:
 def exchange_variables(venues: Mapping[Venue, str]) -> dict[str, str]:
     """The settings that say where the exchange speaks each venue's own protocol."""
     return {f"NEXUS__EXCHANGE__{venue.upper()}_URL": url for venue, url in venues.items()}
+
+
+def market_variables(addresses: Addresses) -> dict[str, str]:
+    """The settings that have feeds read at the exchange what they would read at the venues."""
+    variables = {}
+    for venue, url in addresses.venues.items():
+        variables[f"NEXUS__VENUES__{venue.upper()}__REST_URL"] = url
+        variables[f"NEXUS__VENUES__{venue.upper()}__STREAM_URL"] = _streams(url)
+    stocks, others = addresses.venues[Venue.ALPACA], addresses.others
+    return variables | {
+        "NEXUS__FEEDS__ALPACA_DATA_URL": stocks,
+        "NEXUS__FEEDS__ALPACA_STREAM_URL": _streams(stocks),
+        "NEXUS__FEEDS__POLYGON_URL": others["polygon"],
+        "NEXUS__FEEDS__POLYGON_STREAM_URL": _streams(others["polygon"]),
+        "NEXUS__FEEDS__COINMARKETCAP_URL": others["coinmarketcap"],
+        "NEXUS__FEEDS__FEAR_GREED_URL": others["fear_greed"],
+    }
+
+
+def _streams(url: str) -> str:
+    return url.replace("http", "ws", 1)
 
 
 async def _migrate(url: str) -> None:

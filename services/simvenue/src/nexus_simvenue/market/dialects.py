@@ -32,3 +32,5 @@ MARKETS: Final[Mapping[str, MarketAddress]] = MappingProxyType(
 )
 # Services that say how the whole market stands; both are answered by `macro.MacroVenue`.
 MACRO: Final = ("coinmarketcap", "fear_greed")
+# Accounts' and markets' addresses, each once.
+ADDRESSES: Final = tuple(dict.fromkeys((*map(str, Venue), *MARKETS, *MACRO)))
