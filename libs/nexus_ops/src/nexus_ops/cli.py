@@ -13,6 +13,7 @@ from nexus_common.runtime.errors import ConfigurationError, DependencyMissing, N
 from nexus_ops.commands import (
     accounts,
     comparing,
+    data,
     explaining,
     maintaining,
     record,
@@ -40,6 +41,7 @@ maintaining.register(app)
 venues.register(app)
 accounts.register(app)
 comparing.register(app)
+data.register(app)
 tape.register(app)
 ticks.register(app)
 
