@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
@@ -25,6 +23,7 @@ from nexus_ingest.adapters.macro_poller import MacroPoller
 from nexus_ingest.adapters.macro_source import MacroSource, MacroUnread
 from nexus_ingest.domain.macro import MACRO
 from nexus_ingest.venues.http import ATTEMPTS
+from unit.ingest.scripted_server import Scripted, serving_script
 
 MESSAGES = Path(__file__).parents[4] / "shared" / "data" / "messages"
 needs_recordings = pytest.mark.skipif(
@@ -162,28 +161,10 @@ async def asked(source: MacroSource) -> MacroRead:
         await source.close()
 
 
-class Scripted:
-    """A server that gives one answer after the other, the last one again and again."""
-
-    def __init__(self) -> None:
-        self.asked: list[web.Request] = []
-        self.script: list[tuple[int, bytes]] = []
-
-    async def answer(self, request: web.Request) -> web.Response:
-        self.asked.append(request)
-        status, answer = self.script[min(len(self.asked), len(self.script)) - 1]
-        return web.Response(status=status, body=answer)
-
-
 @pytest.fixture
-async def scripted() -> AsyncIterator[tuple[Scripted, str]]:
-    answers = Scripted()
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answers.answer)
-    server = TestServer(app)
-    await server.start_server()
-    yield answers, str(server.make_url(""))
-    await server.close()
+async def scripted() -> AsyncIterator[Scripted]:
+    async with serving_script() as server:
+        yield server
 
 
 @asynccontextmanager
@@ -198,36 +179,30 @@ async def running(poller: MacroPoller) -> AsyncIterator[None]:
 
 
 class TestOverHttp:
-    async def test_the_key_goes_into_the_header_and_dollars_are_asked_for(
-        self, scripted: tuple[Scripted, str]
-    ) -> None:
-        answers, url = scripted
-        answers.script = [(200, body(METRICS))]
-        reading = await asked(CoinMarketCap(url, "the-key"))
+    async def test_the_key_goes_into_the_header_and_dollars_are_asked_for(self, scripted: Scripted) -> None:
+        scripted.script = [(200, body(METRICS))]
+        reading = await asked(CoinMarketCap(scripted.url, "the-key"))
         assert reading.known_at == datetime(2025, 7, 26, 11, 59, 59, 999_000, tzinfo=UTC)
-        [request] = answers.asked
+        [request] = scripted.asked
         assert request.path_qs == "/v1/global-metrics/quotes/latest?convert=USD"
         assert request.headers["X-CMC_PRO_API_KEY"] == "the-key"
 
-    async def test_a_limit_and_a_broken_gateway_are_tried_again(self, scripted: tuple[Scripted, str]) -> None:
-        answers, url = scripted
-        answers.script = [(429, b""), (502, b"bad gateway"), (200, body(INDEX))]
-        assert (await asked(FearGreed(url, pause_seconds=0))).fear_greed == 40
-        assert [request.path_qs for request in answers.asked] == ["/fng/?limit=1"] * 3
+    async def test_a_limit_and_a_broken_gateway_are_tried_again(self, scripted: Scripted) -> None:
+        scripted.script = [(429, b""), (502, b"bad gateway"), (200, body(INDEX))]
+        assert (await asked(FearGreed(scripted.url, pause_seconds=0))).fear_greed == 40
+        assert [request.path_qs for request in scripted.asked] == ["/fng/?limit=1"] * 3
 
-    async def test_no_more_often_than_so_many_times(self, scripted: tuple[Scripted, str]) -> None:
-        answers, url = scripted
-        answers.script = [(500, b"")]
+    async def test_no_more_often_than_so_many_times(self, scripted: Scripted) -> None:
+        scripted.script = [(500, b"")]
         with pytest.raises(MacroUnread, match=f"fear & greed: status 500, {ATTEMPTS} times"):
-            await asked(FearGreed(url, pause_seconds=0))
-        assert len(answers.asked) == ATTEMPTS
+            await asked(FearGreed(scripted.url, pause_seconds=0))
+        assert len(scripted.asked) == ATTEMPTS
 
-    async def test_a_wrong_key_is_not_tried_again(self, scripted: tuple[Scripted, str]) -> None:
-        answers, url = scripted
-        answers.script = [(401, body({"status": {"error_code": 1001, "error_message": "invalid"}}))]
+    async def test_a_wrong_key_is_not_tried_again(self, scripted: Scripted) -> None:
+        scripted.script = [(401, body({"status": {"error_code": 1001, "error_message": "invalid"}}))]
         with pytest.raises(MacroUnread, match="refused with 1001"):
-            await asked(CoinMarketCap(url, "wrong", pause_seconds=0))
-        assert len(answers.asked) == 1
+            await asked(CoinMarketCap(scripted.url, "wrong", pause_seconds=0))
+        assert len(scripted.asked) == 1
 
     async def test_who_cannot_be_reached_is_told_without_the_proxys_password(self) -> None:
         source = CoinMarketCap(
@@ -241,14 +216,11 @@ class TestOverHttp:
 class TestPoller:
     """`run` asks at once, then again and again; the first time is enough here."""
 
-    async def test_gives_each_reading_with_its_age_and_counts_who_gave_none(
-        self, scripted: tuple[Scripted, str]
-    ) -> None:
-        answers, url = scripted
-        answers.script = [(200, body(INDEX))]
+    async def test_gives_each_reading_with_its_age_and_counts_who_gave_none(self, scripted: Scripted) -> None:
+        scripted.script = [(200, body(INDEX))]
         told = asyncio.Queue[tuple[MacroRead, timedelta]]()
         poller = MacroPoller(
-            [CoinMarketCap(url, "key"), FearGreed(url)],
+            [CoinMarketCap(scripted.url, "key"), FearGreed(scripted.url)],
             now=lambda: NOON,
             known=lambda reading, age: told.put_nowait((reading, age)),
         )
@@ -260,11 +232,10 @@ class TestPoller:
         assert reason.startswith("coinmarketcap: status 200, not as documented")
         assert count >= 1
 
-    async def test_figures_from_the_future_are_refused(self, scripted: tuple[Scripted, str]) -> None:
-        answers, url = scripted
-        answers.script = [(200, body(METRICS))]
+    async def test_figures_from_the_future_are_refused(self, scripted: Scripted) -> None:
+        scripted.script = [(200, body(METRICS))]
         told = list[MacroRead]()
-        source = CoinMarketCap(url, "key")
+        source = CoinMarketCap(scripted.url, "key")
         poller = MacroPoller(
             [source],
             now=lambda: NOON - timedelta(hours=1),

@@ -2,46 +2,65 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
 from math import inf
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 from nexus_common.contracts.market import Bar
-from nexus_common.contracts.values import Symbol, Timeframe
+from nexus_common.contracts.values import Symbol, Timeframe, format_decimal
 from nexus_ingest.domain.readings import BookRead, KlineRead, UnreadableFrame
 from nexus_ingest.venues.feed import FeedDown
-from nexus_market.candles import from_millis, slot_millis, spell
+from nexus_ingest.venues.texts import check_time
+from nexus_market.candles import from_millis, slot_millis, spell, to_millis
 
 _MINUTE: Final = slot_millis(Timeframe.M1)
 Figure = int | float
+Moment = Annotated[datetime, Meta(tz=True)]
+"""A time as Alpaca writes it, to the nanosecond; decoding rounds it to microseconds."""
 
 
 def price(figure: Figure) -> str:
     """Raises UnreadableFrame for what is no positive number, NaN and infinities included."""
     if not 0 < figure < inf:
         raise UnreadableFrame("a price is no positive number")
-    return repr(figure)
+    return _digits(figure)
 
 
 def quantity(figure: Figure) -> str:
     """Raises UnreadableFrame for what is no positive number."""
     if not 0 < figure < inf:
         raise UnreadableFrame("a quantity is no positive number")
-    return repr(figure)
+    return _digits(figure)
 
 
 def volume(figure: Figure) -> str:
     """Raises UnreadableFrame for what is negative or no number."""
     if not 0 <= figure < inf:
         raise UnreadableFrame("a volume is negative or no number")
-    return repr(figure)
+    return _digits(figure)
+
+
+def _digits(figure: Figure) -> str:
+    """The shortest text that reads back as the same number, without an exponent."""
+    text = repr(figure)
+    return text if "e" not in text else format_decimal(Decimal(text))
 
 
 def millis(stamp: int) -> int:
-    """A Unix time that may be in milli-, micro- or nanoseconds, in milliseconds."""
-    if stamp <= 0:
-        raise UnreadableFrame("a time is not behind 1970")
+    """A Unix time that may be in milli-, micro- or nanoseconds, in milliseconds; raises UnreadableFrame."""
     while stamp >= 10**14:  # milliseconds have as many digits only in the year 5138
         stamp //= 1_000
+    check_time(stamp)
+    return stamp
+
+
+def millis_of(moment: datetime) -> int:
+    """Raises UnreadableFrame for a time before 1970."""
+    stamp = to_millis(moment)
+    check_time(stamp)
     return stamp
 
 

@@ -8,7 +8,6 @@ left out: what a late trade changes in a candle comes as an updated bar.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final, assert_never
 
 import msgspec
@@ -17,8 +16,7 @@ from nexus_common.contracts.values import Symbol
 from nexus_ingest.domain.readings import HaltRead, Reading, TradeRead
 from nexus_ingest.venues.feed import RawFrame
 from nexus_ingest.venues.messages import MessageList, Said
-from nexus_ingest.venues.stocks import book, minute, price, quantity
-from nexus_market.candles import to_millis
+from nexus_ingest.venues.stocks import Moment, book, millis_of, minute, price, quantity
 
 # Trades that do not update the consolidated last price, by their sale conditions. Source: the matrices of sale
 # conditions in the specifications of CTA's CTS and UTP's UTDF; what updates it only as the first trade of a day
@@ -54,7 +52,7 @@ _NAMES: Final = {
 
 
 class _Message(msgspec.Struct, tag_field="T", rename=_NAMES):
-    """`at` is rounded to microseconds by decoding."""
+    """All have `T`, the kind."""
 
 
 class _Trade(_Message, tag="t"):
@@ -63,7 +61,7 @@ class _Trade(_Message, tag="t"):
     number: int | str
     price: int | float
     size: int | float
-    at: datetime
+    at: Moment
     tape: str = ""
     conditions: Sequence[str] | None = None
 
@@ -76,7 +74,7 @@ class _Quote(_Message, tag="q"):
     bid_size: int | float
     ask: int | float
     ask_size: int | float
-    at: datetime
+    at: Moment
 
 
 class _MinuteBar(_Message, tag="b"):
@@ -86,7 +84,7 @@ class _MinuteBar(_Message, tag="b"):
     low: int | float
     close: int | float
     volume: int | float
-    at: datetime
+    at: Moment
 
 
 class _UpdatedBar(_MinuteBar, tag="u"):
@@ -96,7 +94,7 @@ class _UpdatedBar(_MinuteBar, tag="u"):
 class _Status(_Message, tag="s"):
     symbol: Symbol
     status: str
-    at: datetime
+    at: Moment
     message: str = ""
     reason: str = ""
     reason_message: str = ""
@@ -176,11 +174,11 @@ def _reading(message: _Data) -> Reading | None:
                 message.bid_size,
                 message.ask,
                 message.ask_size,
-                to_millis(message.at),
+                millis_of(message.at),
             )
         case _MinuteBar():
             prices = (message.open, message.high, message.low, message.close)
-            return minute(message.symbol, to_millis(message.at), prices, message.volume)
+            return minute(message.symbol, millis_of(message.at), prices, message.volume)
         case _Status():
             return _halt(message)
         case _:
@@ -193,7 +191,7 @@ def _trade(trade: _Trade) -> TradeRead | None:
         return None
     number = f"{trade.exchange}{trade.number}"  # exchanges number their trades each for itself
     return TradeRead(
-        trade.symbol, price(trade.price), quantity(trade.size), None, number, to_millis(trade.at)
+        trade.symbol, price(trade.price), quantity(trade.size), None, number, millis_of(trade.at)
     )
 
 
@@ -202,4 +200,4 @@ def _halt(status: _Status) -> HaltRead | None:
     if halted is None:
         return None
     code, reason = status.reason or status.status, status.reason_message or status.message
-    return HaltRead(status.symbol, halted, code, reason, to_millis(status.at))
+    return HaltRead(status.symbol, halted, code, reason, millis_of(status.at))

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from datetime import UTC, date, datetime
 from datetime import time as clock
 from types import MappingProxyType
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ from nexus_data.sessions import NEW_YORK, Session, compare, us_sessions
 from nexus_ingest.venues.alpaca.listing import read_listing
 from nexus_ingest.venues.feed import FeedDown, Listing
 from nexus_ingest.venues.http import HttpQuestions
-from nexus_ingest.venues.stocks import Figure, bar
+from nexus_ingest.venues.stocks import Figure, Moment, bar
 from nexus_market.candles import from_millis, to_millis
 
 _TIMEFRAMES: Final = MappingProxyType(
@@ -41,7 +41,7 @@ T = TypeVar("T")
 class _Row(
     msgspec.Struct, rename={"at": "t", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
 ):
-    at: datetime
+    at: Moment
     open: Figure
     high: Figure
     low: Figure
@@ -55,7 +55,7 @@ class _Page(msgspec.Struct):
 
 
 class _Clock(msgspec.Struct):
-    timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
+    timestamp: Moment
 
 
 class _Day(msgspec.Struct):
