@@ -21,6 +21,7 @@ from nexus_ingest.domain.watch_rules import WatchRules
 
 _PRINTS = 3
 _ABSURD = 3.0
+_NEVER = -(1 << 62)
 
 
 class Verdict(Enum):
@@ -41,7 +42,7 @@ class Level:
     def __init__(self) -> None:
         self.reference = 0.0
         self.seen = 0.0
-        self.seen_at = 0
+        self.seen_at = _NEVER
         self.newest = 0
         self.run = 0
         self.run_price = 0.0
