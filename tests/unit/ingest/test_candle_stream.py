@@ -8,12 +8,19 @@ from decimal import Decimal
 from nexus_common.contracts.market import (
     Bar,
     Candle,
+    CandleCorrected,
     CandlesBackfilled,
     CandlesClosed,
+    CorrectCandle,
     FundingSettled,
+    NoteHalt,
     RecordBackfill,
     RecordCandles,
     RecordFunding,
+    ScheduleSession,
+    SessionScheduled,
+    TradingHalted,
+    TradingResumed,
 )
 from nexus_common.contracts.message import command_payload, command_type, decode_command
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
@@ -101,8 +108,95 @@ def test_funding_is_settled_once_for_each_symbol() -> None:
     story.when(RecordFunding(later.at, later)).then(later)
 
 
+def test_repaired_candles_are_recorded_as_late_and_each_series_still_goes_forward() -> None:
+    repaired = closed(NOON).model_copy(update={"late": True})
+    given(MARKET, closed(NOON - MINUTE)).when(record(repaired)).then(repaired)
+    given(MARKET, closed(NOON + MINUTE)).when(record(repaired)).then_nothing()
+
+
+def test_of_a_slow_event_of_the_same_instant_only_what_is_new_is_recorded() -> None:
+    slow = closed(NOON, Timeframe.M1, Timeframe.M5)
+    given(MARKET, closed(NOON)).when(record(slow)).then(closed(NOON, Timeframe.M5))
+
+
+def corrected(close: str) -> CandleCorrected:
+    was = Bar(0, *FIGURES)
+    return CandleCorrected(
+        venue=Venue.BINANCE,
+        partition=0,
+        symbol=BTC,
+        timeframe=Timeframe.M1,
+        was=was,
+        now=was._replace(close=Decimal(close)),
+        source="rest",
+        at=NOON,
+    )
+
+
+def test_a_correction_is_recorded_if_it_says_something_else() -> None:
+    given(MARKET, closed()).when(CorrectCandle(NOON, corrected("10.9"))).then(corrected("10.9"))
+    given(MARKET, closed()).when(CorrectCandle(NOON, corrected("10.8"))).then_nothing()
+
+
+def test_a_correction_does_not_hold_back_the_candles_that_follow() -> None:
+    story = given(MARKET, closed(), corrected("10.9"))
+    story.when(record(closed())).then_nothing()
+    story.when(record(closed(NOON + MINUTE))).then(closed(NOON + MINUTE))
+
+
+def session(days: int = 0, closes_at: int = 20, *, disagreement: str = "") -> SessionScheduled:
+    opens = NOON.replace(hour=13, minute=30) + timedelta(days=days)
+    return SessionScheduled(
+        venue=Venue.ALPACA,
+        day=opens.date(),
+        opens=opens,
+        closes=opens.replace(hour=closes_at, minute=0),
+        is_early_close=closes_at < 20,
+        sources=("alpaca",),
+        disagreement=disagreement,
+    )
+
+
+def test_a_session_is_recorded_when_it_is_news() -> None:
+    story = given(MARKET, session())
+    story.when(ScheduleSession(NOON, session())).then_nothing()
+    story.when(ScheduleSession(NOON, session(closes_at=17))).then(session(closes_at=17))
+    story.when(ScheduleSession(NOON, session(1))).then(session(1))
+    doubted = session(disagreement="the library says that it closes at 17:00")
+    story.when(ScheduleSession(NOON, doubted)).then(doubted)
+
+
+def test_sessions_of_long_ago_are_forgotten() -> None:
+    state = given(MARKET, *(session(days) for days in range(60))).state
+    assert len(state.sessions) == 8
+
+
+def halt(symbol: str = "SPY") -> TradingHalted:
+    return TradingHalted(venue=Venue.ALPACA, symbol=Symbol(symbol), code="LUDP", reason="volatility", at=NOON)
+
+
+def resumed(symbol: str = "SPY") -> TradingResumed:
+    return TradingResumed(venue=Venue.ALPACA, symbol=Symbol(symbol), at=NOON + MINUTE)
+
+
+def test_an_instrument_is_halted_and_resumed_once() -> None:
+    given(MARKET).when(NoteHalt(NOON, halt())).then(halt())
+    given(MARKET, halt()).when(NoteHalt(NOON, halt())).then_nothing()
+    given(MARKET, halt()).when(NoteHalt(NOON, halt("QQQ"))).then(halt("QQQ"))
+    given(MARKET, halt()).when(NoteHalt(NOON, resumed())).then(resumed())
+    given(MARKET, halt(), resumed()).when(NoteHalt(NOON, halt())).then(halt())
+
+
+def test_what_was_not_halted_is_not_resumed() -> None:
+    given(MARKET).when(NoteHalt(NOON, resumed())).then_nothing()
+
+
 def test_stored_commands_come_back_the_same() -> None:
     for command in (
+        CorrectCandle(NOON, corrected("10.9")),
+        ScheduleSession(NOON, session()),
+        NoteHalt(NOON, halt()),
+        NoteHalt(NOON, resumed()),
         record(closed(NOON, Timeframe.M1, Timeframe.H4)),
         RecordBackfill(NOON, backfilled(0, 60_000)),
         RecordFunding(NOON, funding(NOON)),

@@ -8,17 +8,28 @@ from decimal import Decimal
 import pytest
 
 from nexus_common.contracts.feed import (
+    ClockOff,
     EndFeed,
     FeedCommand,
     FeedEnded,
+    FeedFact,
     FeedLost,
     FeedRestored,
     FeedStarted,
+    FoldDiffers,
+    FramesRefused,
+    GapFilled,
     GapFound,
     LoseFeed,
+    NoteFeed,
+    PriceDoubted,
     ReportGap,
     RestoreFeed,
     StartFeed,
+    StreamHeard,
+    StreamSilent,
+    TapeDropped,
+    TapeSealed,
 )
 from nexus_common.contracts.instrument import (
     Group,
@@ -29,6 +40,7 @@ from nexus_common.contracts.instrument import (
     ListInstruments,
 )
 from nexus_common.contracts.macro import MacroRead, RecordMacro
+from nexus_common.contracts.market import Bar
 from nexus_common.contracts.message import command_payload, command_type, decode_command
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.testing.spec import given
@@ -102,7 +114,61 @@ def test_a_feed_ends_once() -> None:
     given(FEED, STARTED, ENDED).when(END).then_nothing()
 
 
-@pytest.mark.parametrize("command", [START, LOSE, RESTORE, ReportGap(NOON, gap(3)), END])
+def silent(stream: str = "trades") -> StreamSilent:
+    return StreamSilent(venue=Venue.BINANCE, symbol=BTC, stream=stream, since=NOON)
+
+
+def heard(stream: str = "trades") -> StreamHeard:
+    return StreamHeard(venue=Venue.BINANCE, symbol=BTC, stream=stream, at=NOON)
+
+
+def test_a_silent_stream_is_told_once_until_it_speaks() -> None:
+    given(FEED, STARTED).when(NoteFeed(NOON, silent())).then(silent())
+    given(FEED, STARTED, silent()).when(NoteFeed(NOON, silent())).then_nothing()
+    given(FEED, STARTED, silent()).when(NoteFeed(NOON, silent("book"))).then(silent("book"))
+    given(FEED, STARTED, silent()).when(NoteFeed(NOON, heard())).then(heard())
+    given(FEED, STARTED, silent(), heard()).when(NoteFeed(NOON, silent())).then(silent())
+
+
+def test_only_a_silent_stream_can_speak_again() -> None:
+    given(FEED, STARTED).when(NoteFeed(NOON, heard())).then_nothing()
+    given(FEED, STARTED, silent("book")).when(NoteFeed(NOON, heard())).then_nothing()
+
+
+BAR = Bar(0, *map(Decimal, ("1", "2", "0.5", "1.5", "10")))
+FACTS: list[FeedFact] = [
+    GapFilled(
+        venue=Venue.BINANCE, symbol=BTC, timeframe=Timeframe.M1, first=NOON, last=NOON, bars=1, source="rest"
+    ),
+    FramesRefused(venue=Venue.BINANCE, counts={"not JSON": 3}, sample="{", at=NOON),
+    PriceDoubted(
+        venue=Venue.BINANCE,
+        symbol=BTC,
+        price=Decimal(1_000),
+        reference=Decimal(100),
+        reason="price in doubt",
+        witness=None,
+        witness_price=None,
+        at=NOON,
+    ),
+    ClockOff(venue=Venue.BINANCE, milliseconds=-3_000, at=NOON),
+    FoldDiffers(venue=Venue.BINANCE, symbol=BTC, timeframe=Timeframe.M5, folded=BAR, told=BAR),
+    TapeSealed(venue=Venue.BINANCE, name="n", first=NOON, last=NOON, rows=1, size_bytes=45, sha256="0" * 64),
+    TapeDropped(venue=Venue.BINANCE, name="n", reason="older than 14 days"),
+]
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: type(fact).__name__)
+def test_what_is_observed_of_a_feed_is_recorded_and_changes_nothing_else(fact: FeedFact) -> None:
+    outcome = given(FEED, STARTED, LOST, silent()).when(NoteFeed(NOON, fact)).then(fact)
+    assert outcome.state == given(FEED, STARTED, LOST, silent()).state
+    command = NoteFeed(NOON, fact)
+    assert decode_command(command_type(type(command)), command_payload(command)) == command
+
+
+@pytest.mark.parametrize(
+    "command", [START, LOSE, RESTORE, ReportGap(NOON, gap(3)), END, NoteFeed(NOON, silent())]
+)
 def test_stored_commands_come_back_the_same(command: FeedCommand) -> None:
     assert decode_command(command_type(type(command)), command_payload(command)) == command
 
