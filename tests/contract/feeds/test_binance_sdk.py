@@ -243,9 +243,13 @@ async def receive(files: Sequence[File], report: Callable[[str], object] | None 
                 report(f"{name}: {len(rows)} bars")
 
         async with asyncio.TaskGroup() as group:
+            # One message for all: more than ten within a second end the connection.
+            pairs = [[unified(file.symbol), file.timeframe] for file in files]
+            group.create_task(client.watch_ohlcv_for_symbols(pairs))
+            await market.heard("binance", {topic(file.symbol, file.timeframe) for file in files})
             for file in files:
                 group.create_task(one(file))
-            await market.heard("binance", {topic(file.symbol, file.timeframe) for file in files})
+            await asyncio.sleep(0)
             await market.play()
     return equal
 

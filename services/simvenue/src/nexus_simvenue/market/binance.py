@@ -162,9 +162,9 @@ def _worked(socket: Socket, said: dict[str, Any]) -> Any:
 
 def _subscribe(socket: Socket, names: Sequence[str]) -> None:
     streams: dict[str, None] = socket.notes["streams"]
-    streams.update(dict.fromkeys(names))
-    if len(streams) > STREAMS_MAX:
+    if len(streams.keys() | set(names)) > STREAMS_MAX:
         raise _Wrong(2, f"Invalid request: more than {STREAMS_MAX} streams")
+    streams.update(dict.fromkeys(names))
     socket.topics.update(name for name in names if _category(name) == socket.notes["category"])
 
 
