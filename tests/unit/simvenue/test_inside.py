@@ -92,7 +92,8 @@ def test_the_book_stands_around_the_touch_and_is_never_crossed(bar: Ohlcv) -> No
 
 def test_a_series_is_seen_twice_before_each_close_and_once_behind_the_last() -> None:
     bar = Ohlcv(*map(Decimal, ("1.5", "2.0", "1.25", "1.75", "8.0")))
-    quiet = Ohlcv(*[Decimal("0.00001")] * 4, Decimal("0.0"))
+    price = Decimal("0.00001")
+    quiet = Ohlcv(price, price, price, price, Decimal("0.0"))
     seen = [*klines_of(series_of(Timeframe.M5, [BEGIN, BEGIN + 300_000], [bar, quiet]))]
     opened, stretched, closed, *of_quiet, behind = seen
     assert opened == Kline(
@@ -109,7 +110,7 @@ def test_a_series_is_seen_twice_before_each_close_and_once_behind_the_last() -> 
 
 @given(st.lists(st.floats(1e-9, 1e12), min_size=1, max_size=40))
 def test_figures_of_a_series_read_back_as_the_same_floats(figures: list[float]) -> None:
-    bar = [Ohlcv(*[spell(figure)] * 5) for figure in figures]
+    bar = [Ohlcv(*(spell(figure),) * 5) for figure in figures]
     times = [BEGIN + number * M1 for number in range(len(bar))]
     closed = [k for k in klines_of(series_of(Timeframe.M1, times, bar)) if k.closed]
     assert np.array_equal([float(kline.volume) for kline in closed], figures)
