@@ -84,6 +84,13 @@ def true_bars(series: Series, count: int, chance: Random, untraded: float) -> di
     return bars
 
 
+def kline_of(series: Series, bar: Bar, closed: bool, at: int) -> KlineRead:
+    opens, high, low, close, volume = map(str, bar[1:])
+    return KlineRead(
+        series.symbol, series.timeframe, bar.open_time, opens, high, low, close, volume, closed, at
+    )
+
+
 @dataclass
 class Socket:
     name: str
@@ -213,9 +220,9 @@ class LiveWorld:
     def _say(self, series: Series, bar: Bar, closed: bool) -> None:
         socket = self._socket_of(series.symbol)
         if socket.state == "up":
-            figures = (str(figure) for figure in bar[1:])
-            kline = KlineRead(series.symbol, series.timeframe, bar.open_time, *figures, closed, self.now)
-            self.take(Heard(self.venue, socket.name, [kline], self.moment()))
+            self.take(
+                Heard(self.venue, socket.name, [kline_of(series, bar, closed, self.now)], self.moment())
+            )
 
     def _beat(self, socket: Socket) -> None:
         if socket.state == "up":

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nexus_common.contracts.feed import FoldDiffers, GapFilled, GapFound
-from nexus_common.contracts.market import CandlesClosed
+from nexus_common.contracts.market import Bar, CandlesClosed
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
-from nexus_ingest.domain.candle_truth import SeriesTruth
+from nexus_ingest.domain.candle_truth import SeriesTruth, Told
+from nexus_ingest.domain.readings import KlineRead
 from nexus_ingest.domain.venue_watch import VenueWatch
 from nexus_ingest.domain.watching import FeedDown, FeedUp, Heard, Reopen
 from unit.ingest.live_world import CALM, ROUGH, START, LiveWorld, Mishaps
@@ -123,7 +124,7 @@ def test_an_unclosed_kline_taken_for_a_candle_is_noticed(monkeypatch: pytest.Mon
 
     def credulous(self: VenueWatch, happened: Heard, out: list[object]) -> bool:
         closed = [
-            each._replace(closed=True) if hasattr(each, "closed") else each for each in happened.readings
+            each._replace(closed=True) if isinstance(each, KlineRead) else each for each in happened.readings
         ]
         return heard(self, replace(happened, readings=closed), out)
 
@@ -140,7 +141,7 @@ def test_not_asking_after_a_cut_is_noticed(monkeypatch: pytest.MonkeyPatch) -> N
 def test_not_holding_candles_behind_a_gap_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = SeriesTruth.heard
 
-    def hasty(self: SeriesTruth, bar: object, now: int) -> list[object]:
+    def hasty(self: SeriesTruth, bar: Bar, now: int) -> list[Told]:
         if self.next_open is not None and bar.open_time > self.next_open:
             self.next_open = bar.open_time
         return heard(self, bar, now)

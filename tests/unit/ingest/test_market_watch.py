@@ -80,7 +80,9 @@ def bar(minute: int, close: float = 100.0, volume: float = 2.5) -> Bar:
 def kline(
     figures: Bar, *, closed: bool = True, symbol: Symbol = BTC, frame: Timeframe = Timeframe.M1
 ) -> KlineRead:
-    return KlineRead(symbol, frame, figures.open_time, *map(str, figures[1:]), closed, figures.open_time)
+    opens, high, low, close, volume = map(str, figures[1:])
+    at = figures.open_time
+    return KlineRead(symbol, frame, at, opens, high, low, close, volume, closed, at)
 
 
 def trade(price: str, at: int, symbol: Symbol = BTC) -> TradeRead:

@@ -15,10 +15,10 @@ from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_data.bar_file import read_bars
 from nexus_ingest.domain.market_watch import MarketWatch
 from nexus_ingest.domain.prices import Level, PriceJudge, Verdict, Witness
-from nexus_ingest.domain.readings import KlineRead
 from nexus_ingest.domain.watch_rules import Series, WatchedVenue, WatchRules
 from nexus_ingest.domain.watching import Answered, Ask, AskBars, Heard, Input, Opened, TimePassed
 from nexus_market.candles import from_millis, slot_millis, to_millis
+from unit.ingest.live_world import kline_of
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "ohlcv"
 RULES = WatchRules()
@@ -199,7 +199,7 @@ class Venue24:
         self.take(Opened(Venue.BINANCE, "a", from_millis(first + 1)))
         for bar in self.bars.values():
             closes = bar.open_time + slot_millis(self.timeframe)
-            kline = KlineRead(Symbol("X"), self.timeframe, bar.open_time, *map(str, bar[1:]), True, closes)
+            kline = kline_of(Series(Venue.BINANCE, Symbol("X"), self.timeframe), bar, True, closes)
             self.take(Heard(Venue.BINANCE, "a", [kline], from_millis(closes + 5)))
             while self.watch.deadline() <= from_millis(closes + 300):
                 self.take(TimePassed(self.watch.deadline()))

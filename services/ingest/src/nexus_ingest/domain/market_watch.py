@@ -25,8 +25,6 @@ from nexus_ingest.domain.watching import (
 )
 from nexus_market.candles import EPOCH, from_millis, to_millis
 
-_SCAN_MS = 500
-
 
 class MarketWatch:
     """All venues at once, since each is the other's witness. The same inputs give the same outputs.
@@ -46,6 +44,7 @@ class MarketWatch:
             each.venue: VenueWatch(each, rules, known or {}, trades[each.venue], _witnesses(each, trades))
             for each in venues
         }
+        self._scan_ms = rules.scan_ms
         self._scan_at: int | None = None
         self._wake_at = EPOCH
 
@@ -102,7 +101,7 @@ class MarketWatch:
         if now >= self._scan_at:
             for watch in self._watches.values():
                 watch.scan(now, out)
-            self._scan_at = now + _SCAN_MS
+            self._scan_at = now + self._scan_ms
         self._set_wake()
 
     def _set_wake(self) -> None:

@@ -19,15 +19,18 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WatchedVenue:
-    """The instruments watched at a venue, and the candles it streams; the others are folded from its 1m.
-
-    `streams` are the kinds of readings whose silence is told, instrument by instrument.
-    """
+    """The instruments watched at a venue, and the candles it streams; the others are folded from its 1m."""
 
     venue: Venue
     symbols: tuple[Symbol, ...]
     streamed: tuple[Timeframe, ...]
-    streams: tuple[str, ...] = ("trades", "book", "mark", "candles")
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The kinds of readings whose silence is told, instrument by instrument."""
+        return (
+            ("trades", "book", "mark", "candles") if self.venue.is_crypto else ("trades", "book", "candles")
+        )
 
     @property
     def has_sessions(self) -> bool:
@@ -47,6 +50,8 @@ class WatchRules:
     minute: a candle that is told within it is decided on, an older one is history.
     """
 
+    # How often it is looked for silences and overdue candles.
+    scan_ms: int = 500
     flush_ms: int = 20
     fresh_ms: int = 30_000
     connection_silence_ms: int = 5_000
