@@ -1,7 +1,8 @@
 """Polygon's stocks: the stream `/stocks` (messages in arrays, status messages for what one says) and REST.
 
 Source: Polygon documentation, Stocks WebSocket and Aggregates; status texts as clients have recorded them.
-Seconds (`A`) and price bands (`LULD`) may be listened to, but are not played: a market is known by the minute.
+Seconds (`A`) may be listened to, but are not played: a market is known by the minute. Of price bands (`LULD`)
+only halts and resumptions are told, and no bands.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ PATH: Final = "/stocks"
 CHANNELS: Final = frozenset(("T", "Q", "A", "AM", "LULD"))
 _EXCHANGE: Final = 4
 _TAPE: Final = 3
+# Indicators of LULD messages.
+_HALTED, _RESUMED = 17, 18
 _CONNECTED: Final = "Connected Successfully"
 _TOO_MANY: Final = "Maximum number of websocket connections exceeded."
 
@@ -94,7 +97,9 @@ class PolygonMarket:
                 return _told("Q", symbol, _quote(happening))
             case Kline(timeframe=Timeframe.M1, closed=True):
                 return _told("AM", symbol, self._minute(symbol, happening))
-            case Kline() | Mark() | Halt():
+            case Halt():
+                return Worded(f"LULD.{symbol}", _halt(symbol, happening), "LULD.*")
+            case Kline() | Mark():
                 return None
 
     def _minute(self, symbol: Symbol, kline: Kline) -> dict[str, Any]:
@@ -193,3 +198,18 @@ def _quote(top: Top) -> dict[str, Any]:
         "q": top.number,
         "z": _TAPE,
     }
+
+
+def _halt(symbol: Symbol, halt: Halt) -> Frame:
+    """Price bands are stamped in microseconds."""
+    row = {
+        "ev": "LULD",
+        "T": symbol,
+        "h": None,
+        "l": None,
+        "i": [_HALTED if halt.halted else _RESUMED],
+        "z": _TAPE,
+        "t": halt.at * 1_000,
+        "q": halt.at,
+    }
+    return orjson.dumps([row]).decode()
