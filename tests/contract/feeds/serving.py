@@ -13,7 +13,8 @@
 
 Each bar is told as two unclosed candles and the closed one; behind a series' last bar the next candle is told
 as it opens. Speed None goes as fast as clients read. Nothing is told before `play`; REST answers from the
-beginning on, up to the market's own time. A whole market is served by `serving(score=…)`.
+beginning on, up to the market's own time. A whole market is served by `serving(market=…)`, or from a process
+of its own by `serving_process("--minutes=600", "--symbols=BTCUSDT,ETHUSDT", "--played-as=binance,bybit")`.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ import orjson
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.exchange_client import ExchangeClient
+from nexus_data.playback import PlayedMarket
 from nexus_market.exchange import ExchangeSettings
 from nexus_simvenue.journal import RequestJournal
+from nexus_simvenue.market.played import MarketScore
 from nexus_simvenue.market.player import Score, SeriesScore, Served
 from nexus_simvenue.server import Server, listen
 from nexus_simvenue.venues import Venues
@@ -41,7 +44,7 @@ from nexus_simvenue.venues import Venues
 DATA = Path(__file__).parents[4] / "shared" / "data"
 _LOOK_AGAIN = 0.02
 
-__all__ = ["DATA", "File", "Served", "ServedMarket", "serving", "serving_files"]
+__all__ = ["DATA", "File", "Served", "ServedMarket", "serving", "serving_files", "serving_process"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,18 @@ class ServedMarket:
 
 @asynccontextmanager
 async def serving(
-    served: Sequence[Served] = (), *, score: Score | None = None, speed: float | None = None
+    served: Sequence[Served] = (),
+    *,
+    score: Score | None = None,
+    market: PlayedMarket | None = None,
+    speed: float | None = None,
 ) -> AsyncIterator[ServedMarket]:
-    """Serve series, or a score, from this process: for a few thousand frames."""
+    """Serve series, a score, or a whole market from this process: for a few thousand frames."""
     with tempfile.TemporaryDirectory(prefix="nexus-served-") as folder:
         journal = RequestJournal(Path(folder) / "journal.jsonl", {})
         server = Server(Venues(ExchangeSettings()), journal, WallClock())
+        if market is not None:
+            score = MarketScore(market, speed, server.match)
         server.play(score or SeriesScore(served), speed)
         listening = await listen(server, "127.0.0.1", 0)
         await server.speak("127.0.0.1", {})
@@ -116,11 +125,18 @@ async def serving(
 @asynccontextmanager
 async def serving_files(files: Sequence[File], speed: float | None = None) -> AsyncIterator[ServedMarket]:
     """Serve files from a process of its own: for millions of frames."""
+    series = [f"--series={f.venue}:{f.symbol}:{f.timeframe}:{f.path}" for f in files]
+    async with serving_process(f"--speed={speed or 'max'}", *series) as market:
+        yield market
+
+
+@asynccontextmanager
+async def serving_process(*arguments: str) -> AsyncIterator[ServedMarket]:
+    """A process of its own with these arguments of `python -m nexus_simvenue`; it plays when it is told to."""
     with tempfile.TemporaryDirectory(prefix="nexus-served-") as folder:
-        series = [f"--series={f.venue}:{f.symbol}:{f.timeframe}:{f.path}" for f in files]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "nexus_simvenue", f"--journal={folder}/journal.jsonl", "--hold"),
-            *(f"--speed={speed or 'max'}", *series),
+            *arguments,
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
