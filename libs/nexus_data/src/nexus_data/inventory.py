@@ -86,6 +86,12 @@ def files_in(directory: Path) -> list[DataFile]:
     )
 
 
+def bar_files(folder: Path) -> list[DataFile]:
+    """The files of bars in one venue's folder."""
+    files = (_file(folder.parent.parent, Kind.BARS, path) for path in sorted(folder.glob("*.parquet")))
+    return [file for file in files if file is not None]
+
+
 def _file(directory: Path, kind: Kind, path: Path) -> DataFile | None:
     name = path.relative_to(directory).as_posix()
     venue = path.parent.name

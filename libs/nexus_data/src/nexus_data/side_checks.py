@@ -85,7 +85,7 @@ def _number_holes(report: Report, times: pl.Series, step: pl.Series) -> None:
 
 
 def _book_tops(report: Report) -> None:
-    frame = read_frame(report.file.path, report, ("local_ns", "update_id", "bid", "ask"))
+    frame = read_frame(report.file.path, report, ("local_ns", "bid", "ask"))
     if frame is None:
         return
     times = frame["local_ns"] // _NANOS

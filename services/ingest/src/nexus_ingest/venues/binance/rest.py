@@ -19,6 +19,7 @@ from nexus_ingest.venues.binance.listing import read_listing
 from nexus_ingest.venues.feed import FeedDown, Listing
 from nexus_ingest.venues.listing import UnreadableRow
 from nexus_ingest.venues.rest import Klines, Overheard, Questions, bar
+from nexus_ingest.venues.settlements import Settled, binance_settlements
 from nexus_market.candles import to_millis
 
 PAGE: Final = 1_500
@@ -40,6 +41,10 @@ class BinanceRest:
 
     async def server_time(self) -> tuple[datetime, int]:
         return await self._questions.time(self._time_url, lambda answer: int(answer["serverTime"]))
+
+    async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]:
+        """Funding from `first` to `last` (ms); raises FeedDown."""
+        return await binance_settlements(self._questions, symbol, first, last)
 
     async def listing(self) -> Listing:
         answer = await self._questions.ask("fapiPublicGetExchangeInfo", {})

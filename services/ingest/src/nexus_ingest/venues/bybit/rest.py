@@ -21,6 +21,7 @@ from nexus_ingest.venues.bybit.listing import read_listing
 from nexus_ingest.venues.feed import FeedDown, Listing
 from nexus_ingest.venues.listing import UnreadableRow
 from nexus_ingest.venues.rest import Klines, Overheard, Questions, bar
+from nexus_ingest.venues.settlements import Settled, bybit_settlements
 from nexus_market.candles import to_millis
 
 PAGE: Final = 1_000
@@ -49,6 +50,10 @@ class BybitRest:
         return await self._questions.time(
             self._time_url, lambda answer: int(answer["result"]["timeNano"]) // 1_000_000
         )
+
+    async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]:
+        """Funding from `first` to `last` (ms); raises FeedDown."""
+        return await bybit_settlements(self._questions, self._spelled.get(symbol, symbol), first, last)
 
     async def listing(self) -> Listing:
         """Contracts that trade, and those that will."""
