@@ -40,6 +40,7 @@ SYMBOLS = (Symbol("BTCUSDT"), Symbol("ETHUSDT"))
 START = datetime(2025, 3, 3, tzinfo=UTC)
 SPAN = timedelta(minutes=20)
 PATIENCE_SECONDS = 40.0
+STILL = 20
 
 
 @pytest.fixture
@@ -83,6 +84,8 @@ async def test_candles_arrive_once_each_whatever_happens_and_are_traded_on(
         os.kill(pid_of(running, "ingest"), signal.SIGKILL)
         await until_the_market_is_further(store, SPAN)
 
+        os.kill(pid_of(running, "ingest"), signal.SIGSTOP)
+        await until_nothing_is_recorded(store)
         events = [recorded async for recorded in events_of(store, ())]
         outcome = await replay(store, cortex_reactor(settings_for(environment)))
     await venues.close()
@@ -173,6 +176,17 @@ async def until_the_market_is_further(store: PostgresStore, span: timedelta) -> 
         return await newest_candles(store) >= begun + span
 
     await until(is_further)
+
+
+async def until_nothing_is_recorded(store: PostgresStore) -> None:
+    """The step that was going round is over when the head stays where it is."""
+    heads: list[int] = []
+
+    async def is_still() -> bool:
+        heads.append(await store.head())
+        return len(heads) > STILL and len(set(heads[-STILL:])) == 1
+
+    await until(is_still)
 
 
 async def strike(venues: ExchangeClient, rule: Mapping[str, Any]) -> None:

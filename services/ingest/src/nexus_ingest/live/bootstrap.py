@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -30,6 +30,12 @@ from nexus_ingest.venues import FEEDS
 from nexus_ingest.venues.feed import Feed
 
 MILLISECONDS: Final = 1_000
+ARRIVES_WITHIN_MS: Final = 250
+PATIENCE: Final = (
+    *("scan_ms", "flush_ms", "connection_silence_ms", "candle_silence_ms", "closed_candle_silence_ms"),
+    *("stream_silence_ms", "clock_off_ms", "witness_fresh_ms", "trade_disorder_ms", "confirm_ms"),
+    *("repair_ms", "answer_ms", "retry_first_ms", "retry_most_ms"),
+)
 
 
 def speed_of(feeds: FeedsSettings) -> float:
@@ -40,7 +46,7 @@ def speed_of(feeds: FeedsSettings) -> float:
 
 
 def rules_of(feeds: FeedsSettings) -> WatchRules:
-    """The watch's rules. It counts in the market's time, and patience with networks is of ours."""
+    """The watch's rules. It counts in the market's time; patience with networks and processes is of ours."""
     rules = WatchRules(
         flush_ms=feeds.flush_milliseconds,
         connection_silence_ms=round(feeds.silence_seconds * MILLISECONDS),
@@ -50,8 +56,10 @@ def rules_of(feeds: FeedsSettings) -> WatchRules:
         price_jump=feeds.price_jump,
     )
     speed = speed_of(feeds)
-    spans = {each.name: getattr(rules, each.name) for each in fields(rules) if each.name.endswith("_ms")}
-    return replace(rules, **{name: round(span * speed) for name, span in spans.items()})
+    spans = {name: round(getattr(rules, name) * speed) for name in PATIENCE}
+    # A candle takes its time from the venue to us, in which a fast market goes on.
+    fresh = max(rules.fresh_ms, round(ARRIVES_WITHIN_MS * speed))
+    return replace(rules, **spans, fresh_ms=fresh)
 
 
 def follows_of(settings: NexusSettings) -> Follows:
