@@ -143,8 +143,11 @@ class Connection:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            if politely:
+            # Not waiting for an answer, too, is how the socket's own connection is given back.
+            async with asyncio.timeout(None if politely else 0):
                 await self._socket.close()
+        except TimeoutError:
+            pass
         finally:
             await self._session.close()
 
