@@ -36,7 +36,7 @@ class Checked:
         return {
             "directory": str(self.directory),
             "verdict": self.verdict,
-            "counts": {verdict: self.count(verdict) for verdict in Verdict},
+            "counts": {str(verdict): self.count(verdict) for verdict in Verdict},
             "files": [report.to_json() for report in self.reports],
         }
 
