@@ -333,6 +333,11 @@ def test_the_simulated_venues_alone_say_where_they_answer(tmp_path: Path) -> Non
             assert json.load(answer)["wallets"] == {account["account"]: account["balance"]}
         with urllib.request.urlopen(f"{document['binance']}/fapi/v1/time") as answer:
             assert abs(json.load(answer)["serverTime"] / 1_000 - time.time()) < 60
+        with urllib.request.urlopen(
+            f"{document['binance']}/fapi/v1/klines?symbol=BTCUSDT&interval=4h&limit=2"
+        ) as answer:
+            assert len(json.load(answer)) == 2
+        assert {"coinmarketcap", "fear_greed"} <= set(document)
         venues.send_signal(signal.SIGINT)
         assert venues.wait(30) == 0
         assert venues.stdout.read() == ""

@@ -133,11 +133,13 @@ class Server:
             self.fronts[venue] = front
             self._note_address(str(venue), host, await front.start(host, ports.get(venue, 0)))
         for name, address in self.market.others.items() if self.market is not None else ():
-            self._note_address(name, host, await address.start(host, ports.get(name, 0)))
+            port = await address.start(host, ports.get(name, 0))
+            self._note_address(name, host, port, streams=address.has_streams)
 
-    def _note_address(self, name: str, host: str, port: int) -> None:
+    def _note_address(self, name: str, host: str, port: int, *, streams: bool = True) -> None:
         self.addresses[name] = f"http://{host}:{port}"
-        self.addresses[f"{name}_ws"] = f"ws://{host}:{port}"
+        if streams:
+            self.addresses[f"{name}_ws"] = f"ws://{host}:{port}"
 
     def _http(self, dialect: Dialect, request: HttpRequest) -> HttpResponse:
         return decode_response(

@@ -29,6 +29,10 @@ class Address:
         self._streams = streams
         self._runner: web.AppRunner | None = None
 
+    @property
+    def has_streams(self) -> bool:
+        return self._streams is not None
+
     async def start(self, host: str, port: int) -> int:
         """Listen; port 0 takes a free one. Returns the port."""
         app = web.Application()
