@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -22,10 +22,11 @@ from nexus_telegram.domain.access import ACCESS
 from nexus_telegram.domain.notices import NOTICE
 from nexus_telegram.domain.session import SESSION, Session
 from nexus_telegram.script import ScriptEntry
-from nexus_telegram.telling import notices_of
+from nexus_telegram.telling import Notice, notices_of
 from nexus_telegram.view import View
 
 SCRIPT: Final = "script"
+TOLD_AGAIN_AFTER: Final = timedelta(hours=1)
 STRATEGIES: Final = ("trend", "scalping", "mean_reversion", "grid", "shark")
 
 
@@ -55,6 +56,7 @@ class TelegramReactor:
         "feed": None,
         "guard": None,
         "instrument": None,
+        "market": 0,  # corrections and halts are told as they come
         "risk": None,
         "schedule": None,
         "session": None,
@@ -75,6 +77,7 @@ class TelegramReactor:
         self._strategies = tuple(strategies)
         self._risk = risk or RiskSettings()
         self._view = View()
+        self._told: dict[tuple[UserId, str], datetime] = {}
         self._opened = False
         self._next = 0
 
@@ -96,9 +99,22 @@ class TelegramReactor:
             self._opened = True
         for envelope in batch:
             for notice in notices_of(envelope, self._view):
+                if self._was_told(notice, turn.at):
+                    continue
                 await self._tell(notice.user, notice.urgency, notice.text, envelope, turn.at, desk)
         if self._next < len(self._script) and self._script[self._next].at <= turn.at:
             await self._play(turn.at, desk)
+
+    def _was_told(self, notice: Notice, at: datetime) -> bool:
+        """Whether a user has heard of this topic within the hour; he has from now on."""
+        if notice.topic is None:
+            return False
+        key = (notice.user, notice.topic)
+        told = self._told.get(key)
+        if told is not None and told < at < told + TOLD_AGAIN_AFTER:
+            return True
+        self._told[key] = at
+        return False
 
     async def take_input(
         self, user: UserId, source: str, number: int, text: str, at: datetime, desk: Desk

@@ -8,8 +8,17 @@ from typing import Any, Final
 
 from nexus_common.contracts.account import AccountNoted, HandTraded, PositionDrifted, PositionLiquidated
 from nexus_common.contracts.envelope import Envelope
-from nexus_common.contracts.feed import FeedLost, FeedRestored
+from nexus_common.contracts.feed import (
+    ClockOff,
+    FeedLost,
+    FeedRestored,
+    PriceDoubted,
+    StreamHeard,
+    StreamSilent,
+)
 from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, GuardReleased
+from nexus_common.contracts.instrument import InstrumentsChanged
+from nexus_common.contracts.market import CandleCorrected, TradingHalted, TradingResumed
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.notice import Urgency
 from nexus_common.contracts.risk import (
@@ -30,16 +39,20 @@ from nexus_common.contracts.trade import (
     TradeProposed,
 )
 from nexus_common.contracts.values import AccountId, Direction, Origin, UserId
-from nexus_telegram.render import answers, notices
+from nexus_telegram.feed_view import CANDLES
+from nexus_telegram.render import answers, feed_notices, notices
 from nexus_telegram.trade_view import TradeStatus, TradeView
 from nexus_telegram.view import View
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
+    """`topic` names what is told once an hour at most, however often it happens."""
+
     user: UserId
     urgency: Urgency
     text: str
+    topic: str | None = None
 
 
 def notices_of(envelope: Envelope[Event], view: View) -> Iterator[Notice]:
@@ -137,17 +150,42 @@ def _of_account(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
             yield Notice(user, Urgency.ALARM, notices.noted(event))
 
 
-def _of_feed(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
+def _of_market(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
     event = envelope.event
+    told = _feed_text(event, view)
+    if told is None:
+        return
+    urgency, text, topic = told
+    for user in view.users_at(event.venue):
+        yield Notice(user, urgency, text, topic)
+
+
+def _feed_text(event: Any, view: View) -> tuple[Urgency, str, str | None] | None:
+    """What is said, and the topic that it must not be said of too often."""
     match event:
         case FeedLost():
-            told = Urgency.ALARM, notices.feed_lost(event)
+            return Urgency.ALARM, feed_notices.feed_lost(event), None
         case FeedRestored():
-            told = Urgency.INFO, notices.feed_restored(event)
+            return Urgency.INFO, feed_notices.feed_restored(event), None
+        case StreamSilent() if event.stream == CANDLES:
+            return Urgency.INFO, feed_notices.stream_silent(event), f"silent/{event.venue}/{event.symbol}"
+        case StreamHeard() if event.stream == CANDLES:
+            return Urgency.INFO, feed_notices.stream_heard(event), f"heard/{event.venue}/{event.symbol}"
+        case PriceDoubted():
+            return Urgency.INFO, feed_notices.price_doubted(event), f"doubted/{event.venue}/{event.symbol}"
+        case ClockOff():
+            return Urgency.ALARM, feed_notices.clock_off(event), f"clock/{event.venue}"
+        case CandleCorrected():
+            count = view.feeds.corrections[event.venue]
+            return Urgency.INFO, feed_notices.corrected(event, count), f"corrected/{event.venue}"
+        case TradingHalted():
+            return Urgency.ALARM, feed_notices.trading_halted(event), None
+        case TradingResumed():
+            return Urgency.INFO, feed_notices.trading_resumed(event), None
+        case InstrumentsChanged():
+            return Urgency.INFO, feed_notices.instruments_changed(event), None
         case _:
-            return
-    for user in view.users_at(event.venue):
-        yield Notice(user, *told)
+            return None
 
 
 def _of_schedule(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
@@ -170,6 +208,8 @@ _TELLERS: Final[Mapping[str, Callable[[Envelope[Any], View], Iterator[Notice]]]]
     "risk": _of_risk,
     "guard": _of_guard,
     "account": _of_account,
-    "feed": _of_feed,
+    "feed": _of_market,
+    "market": _of_market,
+    "instrument": _of_market,
     "schedule": _of_schedule,
 }

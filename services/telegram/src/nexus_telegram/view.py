@@ -10,7 +10,6 @@ from typing import Any, Final, cast
 
 from nexus_common.contracts.account import AccountOpened, BalanceChanged
 from nexus_common.contracts.envelope import Envelope
-from nexus_common.contracts.feed import FeedLost, FeedRestored
 from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, GuardReleased
 from nexus_common.contracts.instrument import InstrumentsListed
 from nexus_common.contracts.message import Event
@@ -25,6 +24,7 @@ from nexus_common.contracts.schedule import TaskCanceled, TaskDue, TaskScheduled
 from nexus_common.contracts.session import AccountSpec, Role, RoleGranted, RoleRevoked, SessionOpened
 from nexus_common.contracts.trade import TradeClosed, TradeEvent
 from nexus_common.contracts.values import AccountId, Symbol, TradeId, UserId, Venue
+from nexus_telegram.feed_view import FeedView
 from nexus_telegram.trade_view import TradeStatus, TradeView
 
 TRADES_KEPT: Final = (
@@ -72,7 +72,7 @@ class View:
     days: dict[tuple[AccountId, str], DayResult] = field(default_factory=dict)
     tasks: dict[UserId, dict[str, TaskScheduled]] = field(default_factory=dict)
     instruments: dict[Venue, frozenset[Symbol]] = field(default_factory=dict)
-    lost_feeds: dict[Venue, str] = field(default_factory=dict)
+    feeds: FeedView = field(default_factory=FeedView)
     longs_blocked_until: datetime | None = None
     over: list[TradeId] = field(default_factory=list)
     verdicts: dict[TradeId, EntryApproved] = field(default_factory=dict)
@@ -80,6 +80,9 @@ class View:
     def observe(self, envelope: Envelope[Event]) -> None:
         if envelope.category == "trade":
             self._follow_trade(envelope)
+            return
+        if envelope.category in ("feed", "market"):
+            self.feeds.observe(envelope.event)
             return
         note = _NOTES.get(type(envelope.event))
         if note is not None:
@@ -176,15 +179,6 @@ def _longs_free(view: View, _envelope: Envelope[Event]) -> None:
     view.longs_blocked_until = None
 
 
-def _feed_lost(view: View, envelope: Envelope[Event]) -> None:
-    event = cast(FeedLost, envelope.event)
-    view.lost_feeds[event.venue] = event.reason
-
-
-def _feed_restored(view: View, envelope: Envelope[Event]) -> None:
-    view.lost_feeds.pop(cast(FeedRestored, envelope.event).venue, None)
-
-
 def _listed(view: View, envelope: Envelope[Event]) -> None:
     event = cast(InstrumentsListed, envelope.event)
     view.instruments[event.venue] = frozenset(each.symbol for each in event.instruments)
@@ -223,8 +217,6 @@ _NOTES: Final[Mapping[type[Event], Callable[[View, Envelope[Any]], None]]] = {
     BlackSwanDeclared: _longs_blocked,
     AmberRaised: _longs_blocked,
     GuardReleased: _longs_free,
-    FeedLost: _feed_lost,
-    FeedRestored: _feed_restored,
     InstrumentsListed: _listed,
     TaskScheduled: _scheduled,
     TaskDue: _task_due,

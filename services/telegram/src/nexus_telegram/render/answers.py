@@ -28,7 +28,7 @@ def status(user: UserId, session: Session, view: View, at: datetime) -> str:
     ]
     for account in view.accounts_of(user):
         rows.extend(_account(account))
-    rows.extend((f"{venue} feed", f"lost: {reason}") for venue, reason in sorted(view.lost_feeds.items()))
+    rows.extend((f"{venue} feed", line) for venue, line in view.feeds.lines())
     if view.longs_blocked_until is not None and view.longs_blocked_until > at:
         rows.append(("crypto longs", f"blocked until {clock(view.longs_blocked_until)}"))
     return card(f"STATUS  {clock(at)}", rows)

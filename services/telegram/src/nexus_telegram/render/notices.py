@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nexus_common.contracts.account import AccountNoted, HandTraded, PositionDrifted, PositionLiquidated
-from nexus_common.contracts.feed import FeedLost, FeedRestored
 from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, GuardReleased
 from nexus_common.contracts.risk import (
     BreakerReset,
@@ -212,14 +211,6 @@ def hand_traded(event: HandTraded) -> str:
 
 def noted(event: AccountNoted) -> str:
     return f"ACCOUNT  {event.account}: {event.text}"
-
-
-def feed_lost(event: FeedLost) -> str:
-    return f"FEED LOST  {event.venue}: {event.reason}; no entries until it is back, stops stand at the venue"
-
-
-def feed_restored(event: FeedRestored) -> str:
-    return f"FEED RESTORED  {event.venue}"
 
 
 def task_due(event: TaskDue) -> str:
