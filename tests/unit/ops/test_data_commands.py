@@ -171,10 +171,7 @@ def test_archives_of_klines_become_one_series(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "data"
     source.mkdir()
     with zipfile.ZipFile(source / "BTCUSDT-1m-2025-09-15.zip", "w") as archive:
-        archive.writestr(
-            "BTCUSDT-1m-2025-09-15.csv",
-            "open_time,open,high,low,close,volume,close_time\n" + klines(range(60)),
-        )
+        archive.writestr("BTCUSDT-1m-2025-09-15.csv", HEADINGS + klines(range(60)))
     (source / "BTCUSDT-1m-2025-09-16.csv").write_text(klines(range(50, 120), unit=1_000))
     rows = import_archives([source], target, "binance_spot", nothing)
     name = "ohlcv/binance_spot/BTCUSDT-1m.parquet"
