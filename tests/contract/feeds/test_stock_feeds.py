@@ -153,16 +153,18 @@ async def test_alpaca_tells_trades_tops_halts_and_minutes_that_changed(source: s
     ]
 
 
-async def test_polygon_tells_trades_tops_and_minutes_that_changed() -> None:
+async def test_polygon_tells_trades_tops_halts_and_minutes_that_changed() -> None:
     async with serving(score=Script(Venue.ALPACA, AAPL, happenings())) as market:
         feed, heard = new_feed(market, "polygon"), Witness()
         async with running(feed, heard):
-            await heard.until(lambda: heard.times("opened") == 1)
+            await market.heard("polygon", {"AM.AAPL", "LULD.AAPL"})
             await market.play()
-            await heard.until(lambda: len(heard.all) == 4)
-    trade, top, minute, again = heard.all
+            await heard.until(lambda: len(heard.all) == 6)
+    trade, top, halt, resumption, minute, again = heard.all
     assert trade == TradeRead(AAPL, "189.5", "100", None, "4-1", BEGIN)
     assert top == BookRead(AAPL, "189.49", "3", "189.51", "4", BEGIN + 10)
+    assert halt == HaltRead(AAPL, True, "17", "trading halted", BEGIN + 20)
+    assert resumption == HaltRead(AAPL, False, "18", "trading resumed", BEGIN + 30)
     assert isinstance(minute, KlineRead)
     assert again == minute._replace(volume="1300")
 
