@@ -11,6 +11,9 @@ _MARKET: Final = "libs/nexus_market/src/nexus_market"
 _UNIT: Final = "tests/unit/executor"
 _MATRIX: Final = "tests/faults/test_matrix.py"
 _BROKERS: Final = ("tests/contract/test_broker.py", "tests/contract/test_broker_outcomes.py")
+_WATCH: Final = "services/ingest/src/nexus_ingest/domain"
+_LIVE: Final = "tests/unit/ingest/test_live_candles.py"
+_STORIES: Final = "tests/unit/ingest/test_market_watch.py"
 _BUDGET: Final = "tests/unit/executor/test_rate_budget.py"
 
 
@@ -281,5 +284,61 @@ PLANTS: Final[tuple[Plant, ...]] = (
         "    return BY_STATUS.get(status, Proof.UNKNOWN)\n",
         "    return BY_STATUS.get(status, Proof.REFUSED)\n",
         _BROKERS,
+    ),
+    Plant(
+        "an unclosed kline is taken for a candle",
+        f"{_WATCH}/venue_watch.py",
+        "        if not kline.closed:\n            return False\n",
+        "",
+        (_STORIES, _LIVE),
+    ),
+    Plant(
+        "nothing is asked after a reconnect",
+        f"{_WATCH}/venue_watch.py",
+        "        self._candles.reconnected(self._carried(name), now, out)\n",
+        "",
+        (_STORIES, _LIVE),
+    ),
+    Plant(
+        "candles behind a gap do not wait for it to be filled",
+        f"{_WATCH}/candle_truth.py",
+        "        told = self._passed(now)\n        return told + self._wanted(now) if self._held else told\n",
+        "        self.next_open = bar.open_time\n        return self._passed(now)\n",
+        (_STORIES, _LIVE),
+    ),
+    Plant(
+        "the newest bars that REST lacks are taken for never traded",
+        f"{_WATCH}/candle_truth.py",
+        "        if self._has_sessions and reached < ask.last and",
+        "        if reached < ask.last and",
+        (_STORIES, _LIVE),
+    ),
+    Plant(
+        "the feed is up before the gaps are filled",
+        f"{_WATCH}/venue_watch.py",
+        "        return not self._candles.blocks and (",
+        "        return (",
+        (_STORIES, _LIVE),
+    ),
+    Plant(
+        "what REST says of a bar that has only just closed is believed",
+        f"{_WATCH}/candle_truth.py",
+        "            if not self._is_final(bar):\n                continue\n",
+        "",
+        (_STORIES, _LIVE),
+    ),
+    Plant(
+        "doubted prices are passed on",
+        f"{_WATCH}/quotes.py",
+        "        if verdict is Verdict.DOUBTED:\n",
+        "        if verdict is not None:\n            return True\n        if verdict is Verdict.DOUBTED:\n",
+        (_STORIES,),
+    ),
+    Plant(
+        "an instant leaves before older ones that wait",
+        f"{_WATCH}/candle_bundles.py",
+        "        leaving = sorted(instant for instant in self._open if instant <= newest)\n",
+        "        leaving = sorted(instant for instant in self._open if instant == newest)\n",
+        (_STORIES, _LIVE),
     ),
 )

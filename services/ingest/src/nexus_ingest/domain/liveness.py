@@ -102,18 +102,32 @@ class StreamSilence:
         """News of silence; nothing is expected before `since`, when the feed came up or the session began."""
         news: list[StreamSilent | StreamHeard] = []
         newest = now - self._budget_ms
+        newest_heard = from_millis(newest)
         for symbol, times in self.last.items():
             for place in self._places:
                 time = times[place]
-                heard = 0 if time is None else to_millis(time)
-                silent_since = self._silent.get((symbol, place))
-                if silent_since is not None and heard > silent_since:
-                    del self._silent[symbol, place]
-                    news.append(self._heard(symbol, place, heard))
-                elif silent_since is None and max(heard, since) <= newest:
-                    self._silent[symbol, place] = max(heard, since)
-                    news.append(self._told_silent(symbol, place, max(heard, since)))
+                if time is not None and time > newest_heard and not self._silent:
+                    continue
+                self._change(symbol, place, 0 if time is None else to_millis(time), since, newest, news)
         return news
+
+    def _change(
+        self,
+        symbol: Symbol,
+        place: int,
+        heard: int,
+        since: int,
+        newest: int,
+        news: list[StreamSilent | StreamHeard],
+    ) -> None:
+        silent_since = self._silent.get((symbol, place))
+        expected_since = max(heard, since)
+        if silent_since is not None and heard > silent_since:
+            del self._silent[symbol, place]
+            news.append(self._heard(symbol, place, heard))
+        elif silent_since is None and expected_since <= newest:
+            self._silent[symbol, place] = expected_since
+            news.append(self._told_silent(symbol, place, expected_since))
 
     def _heard(self, symbol: Symbol, place: int, at: int) -> StreamHeard:
         return StreamHeard(venue=self._venue, symbol=symbol, stream=STREAMS[place], at=from_millis(at))
