@@ -8,6 +8,7 @@ from nexus_common.contracts.values import format_instant
 from nexus_common.runtime.bus.jetstream import JetStreamBus
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.store.session import Session
+from nexus_ops.feed_standing import feeds_standing
 from nexus_ops.timetravel import last_close
 
 REVISION = b"SELECT version_num FROM alembic_version"
@@ -22,7 +23,7 @@ CHECKPOINTS = b"SELECT name, position FROM checkpoints ORDER BY name"
 
 
 async def standing(store: EventStore, url: str, bus: JetStreamBus) -> dict[str, Any]:
-    """Schema, head, last step, inbox lag, leases, read models and parked messages as one document.
+    """Schema, head, last step, feeds, inbox lag, leases, read models and parked messages as one document.
 
     `inbox_lag` counts for each consumer the events on its sources behind the last one it recorded as handled.
     What led to nothing is not recorded, so a lag that stands still is no backlog.
@@ -40,6 +41,7 @@ async def standing(store: EventStore, url: str, bus: JetStreamBus) -> dict[str, 
         "schema_revision": revision[0][0] if revision else None,
         "head": head,
         "last_step": None if step is None else format_instant(step),
+        "feeds": await feeds_standing(store),
         "inbox_lag": {
             consumer: {"sources": sources, "events": behind, "most": most}
             for consumer, sources, behind, most in lags

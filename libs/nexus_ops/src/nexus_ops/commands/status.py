@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(home: options.Home = DEFAULT_HOME, as_json: options.Json = False) -> None:
-    """Processes, how far the market is, lag, leases, parked messages."""
+    """Processes, how far the market is, its feeds, lag, leases, parked messages."""
     word = stack_word(home)
     if word is None:
         raise NexusError(f"nothing runs in {home}: start it with `nexus up`, or name its folder with --home")
@@ -57,12 +57,31 @@ def _show(document: dict[str, Any]) -> None:
     ]
     console.print(pairs(facts))
     console.print()
+    console.print(_feeds(document["feeds"]))
+    console.print()
     lags = columns("consumer", ">sources", ">events behind", ">most on one")
     for consumer, lag in document["inbox_lag"].items():
         lags.add_row(consumer, str(lag["sources"]), str(lag["events"]), str(lag["most"]))
     console.print(lags)
     console.print()
     console.print(_leases(document["leases"]))
+
+
+def _feeds(feeds: dict[str, dict[str, Any]]) -> Any:
+    table = columns("feed", "state", ">series", "last candle", ">age", ">gaps", ">corrected", ">refused")
+    for venue, each in feeds.items():
+        age, silent = each["age_seconds"], len(each["silent"])
+        table.add_row(
+            venue,
+            each["state"] + (f", {silent} silent" if silent else ""),
+            str(each["series"]),
+            "-" if each["last_candle"] is None else f"{each['last_candle'][:16]}Z".replace("T", " "),
+            "-" if age is None else f"{age:.0f} s",
+            str(each["gaps"]),
+            str(each["corrections"]),
+            str(sum(each["refused_frames"].values())),
+        )
+    return table
 
 
 def _items(document: dict[str, Any]) -> list[tuple[str, dict[str, int]]]:
