@@ -168,3 +168,17 @@ async def test_a_market_that_goes_as_fast_as_it_can_waits_for_who_does_not_read(
             while closed < bars:
                 closed += '"x":true' in await connected.receive_str(timeout=5)
             await served.ended()
+
+
+async def test_where_the_market_s_time_does_not_wait_who_does_not_read_is_cut_off() -> None:
+    series = Served(Venue.BINANCE, BTC, odd_series(Timeframe.M1, 60_000))
+    async with serving([series], speed=10_000_000) as served, aiohttp.ClientSession() as session:
+        address = served.addresses["binance_ws"] + "/market/ws/btcusdt@kline_1m"
+        async with session.ws_connect(address) as connected:
+            await served.heard("binance", {"btcusdt@kline_1m"})
+            await served.play()
+            await served.ended()
+            assert (await served.status())["topics"]["binance"] == {}
+            while (await connected.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+                pass
+            assert connected.close_code == 1006

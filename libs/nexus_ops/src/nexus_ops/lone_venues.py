@@ -19,8 +19,8 @@ from nexus_ops.stack.ports import LOOPBACK, require_free
 from nexus_simvenue.clock import TimeSource
 from nexus_simvenue.journal import RequestJournal
 from nexus_simvenue.market.dialects import ADDRESSES
+from nexus_simvenue.market.floor import MarketFloor
 from nexus_simvenue.market.played import MarketScore
-from nexus_simvenue.market.player import Player
 from nexus_simvenue.server import Server, listen
 from nexus_simvenue.venues import Venues
 
@@ -35,12 +35,12 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class LoneVenues:
-    """Where the venues answer, the accounts that stand open there, and who plays their market."""
+    """Where the venues answer, the accounts that stand open there, and the market, which waits to begin."""
 
     control: str
     addresses: dict[str, str]
     accounts: tuple[AccountSpec, ...]
-    player: Player | None = None
+    market: MarketFloor | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -92,10 +92,7 @@ async def lone_venues(
         for account in opened:
             server.work("open_account", _opening(account))
         control = f"http://{LOOPBACK}:{listening.sockets[0].getsockname()[1]}"
-        if server.market is not None:
-            server.market.begin()
-        player = None if server.market is None else server.market.player
-        yield LoneVenues(control, dict(server.addresses), opened, player)
+        yield LoneVenues(control, dict(server.addresses), opened, server.market)
 
 
 def _opening(account: AccountSpec) -> dict[str, Any]:

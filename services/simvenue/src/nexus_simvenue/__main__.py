@@ -139,12 +139,19 @@ async def serve(options: argparse.Namespace) -> None:
     }
     sys.stdout.write(orjson.dumps(ready).decode() + "\n")
     sys.stdout.flush()
-    if server.market is not None and not options.hold:
-        server.market.begin()
+    playing = None if server.market is None or options.hold else server.market.begin()
+    if playing is not None:
+        playing.add_done_callback(lambda done: stop.set() if _failed(done) else None)
     await stop.wait()
     listening.close()
     await server.hush()
     journal.close()
+    if playing is not None and _failed(playing):
+        playing.result()
+
+
+def _failed(playing: asyncio.Task[None]) -> bool:
+    return playing.done() and not playing.cancelled() and playing.exception() is not None
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from nexus_ops.lone_venues import LoneVenues, Played, lone_venues
 from nexus_ops.market_options import MarketOptions
 from nexus_ops.output import console, pairs, print_json, progress, stderr
 from nexus_simvenue.clock import TimeSource
-from nexus_simvenue.market.player import Player
+from nexus_simvenue.market.floor import MarketFloor
 from nexus_telegram.bootstrap import owners_session
 
 _LOOK_AGAIN = 0.2
@@ -76,24 +76,25 @@ async def _serve(
             print_json(venues.to_json())
         else:
             _show(venues)
-        assert venues.player is not None
-        if await _watch(venues.player, stop):
+        assert venues.market is not None
+        if await _play(venues.market, stop):
             stderr.print("the market has been played to its end; Ctrl-C stops", style="dim")
             await stop.wait()
 
 
-async def _watch(player: Player, stop: asyncio.Event) -> bool:
-    """Show how far the market has come, until its end (True) or until somebody stops it."""
-    origin, end = player.score.start.timestamp(), player.score.end.timestamp()
-    ended = asyncio.ensure_future(player.ended.wait())
+async def _play(market: MarketFloor, stop: asyncio.Event) -> bool:
+    """Play and show how far the market has come, until its end (True) or until somebody stops it."""
+    score, playing = market.player.score, market.begin()
+    origin = score.start.timestamp()
     stopped = asyncio.ensure_future(stop.wait())
-    with progress("playing", end - origin) as advance:
-        while not ended.done() and not stopped.done():
-            await asyncio.wait((ended, stopped), timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
-            at = player.now()
+    with progress("playing", score.end.timestamp() - origin) as advance:
+        while not playing.done() and not stopped.done():
+            await asyncio.wait((playing, stopped), timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED)
+            at = market.player.now()
             advance(at.timestamp() - origin, f"{at:%Y-%m-%d %H:%M}")
-    for waiting in (ended, stopped):
-        waiting.cancel()
+    stopped.cancel()
+    if playing.done():
+        playing.result()
     return not stop.is_set()
 
 

@@ -15,7 +15,7 @@ from nexus_simvenue.wire.dialect import Frame, Socket
 # Frames that may wait for one socket. A played market that goes as fast as it can waits for room; in one that
 # keeps time, a client that has fallen so far behind is cut off, as venues do.
 ROOM: Final = 2_000
-LEFT_BEHIND: Final = 200_000
+LEFT_BEHIND: Final = 100_000
 
 
 class _Pong(NamedTuple):

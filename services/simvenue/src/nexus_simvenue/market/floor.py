@@ -60,11 +60,11 @@ class MarketFloor:
             "market_status": self._status,
         }
 
-    def begin(self) -> None:
-        """Let the market run; once it does, it goes on."""
+    def begin(self) -> asyncio.Task[None]:
+        """Let the market run; once it does, it goes on. The task ends with it."""
         if self._playing is None:
             self._playing = asyncio.get_running_loop().create_task(self.player.run())
-            self._playing.add_done_callback(_raise_what_it_raised)
+        return self._playing
 
     async def stop(self) -> None:
         """Stop playing, and listening at addresses without accounts."""
@@ -113,16 +113,15 @@ class MarketFloor:
         return {}
 
     def _status(self, _params: dict[str, Any]) -> dict[str, Any]:
-        """How far the market has been played, and how many sockets listen to which topic."""
+        """How far the market has been played, and how many sockets listen to which topic.
+
+        Raises what playing it raised.
+        """
+        if self._playing is not None and self._playing.done():
+            self._playing.result()
         return {
             "at": format_instant(self.player.now()),
             "told": self.player.told,
             "ended": self.player.ended.is_set(),
             "topics": {name: side.broadcast.topics() for name, side in self.sides.items()},
         }
-
-
-def _raise_what_it_raised(playing: asyncio.Task[None]) -> None:
-    """A market that breaks down is heard of, whoever waits for it."""
-    if not playing.cancelled():
-        playing.result()
