@@ -1,8 +1,9 @@
 """Decodes a tape's frames again, watches the market again, and compares what follows with the record.
 
 Every output of the watch goes through the decider that recorded it then, from the state its stream had when the
-run began. Events are compared by the hash of their payload, stream by stream and in order. What fell into the last
-minute of a run may be on one side only: a crash comes between taking an input and recording what follows from it.
+run began. Events are compared by their payloads, stream by stream and in order. At the end of a run one side may
+have more: a crash comes between taking an input, writing the tape and recording what follows. Since all is recorded
+in the order in which it followed, nothing that both sides have may come behind it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ from nexus_ingest.domain.feed import FEED
 from nexus_ingest.live.recording import Known, request_of
 from nexus_ops.decisions import events_of
 
-TAIL: Final = timedelta(minutes=1)
+# The tape lacks the seconds before a crash; candles, of which there may be nothing else, come every minute.
+TAIL: Final = timedelta(seconds=75)
 # What follows from the tape alone. The rest of these streams (listings, hours, the tape's own facts) is asked for.
 COMPARED: Final = (
     *(CandlesClosed, CandleCorrected, FundingSettled, TradingHalted, TradingResumed),
@@ -78,7 +80,7 @@ class Divergence:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a replay of the tape found. `one_sided` counts events of runs' last minutes that only one side has."""
+    """What a replay of the tape found. `one_sided` counts events at the end of runs that only one side has."""
 
     inputs: int = 0
     frames: int = 0
@@ -163,9 +165,9 @@ class _Comparing:
         self._recorded = recorded
         self._heads = heads
         self._run = _Record()
-        self._at: datetime | None = None
-        # What was decided now and found no counterpart: allowed only at the end of a run.
-        self._beyond: list[tuple[datetime, str, Event]] = []
+        self._last: Recorded[Event] | None = None
+        # What was decided now and found no counterpart, and how many had found one by then.
+        self._beyond: list[tuple[int, str, Event]] = []
 
     def begin(self, conditions: Conditions) -> None:
         self.end()
@@ -179,7 +181,6 @@ class _Comparing:
                 self._run.during(each)
 
     def compare(self, happened: Happened) -> None:
-        self._at = happened.at
         for output in happened.outputs:
             if isinstance(output, get_args(Known)):
                 self._decide(output, happened)
@@ -196,33 +197,44 @@ class _Comparing:
     def _expect(self, stream: str, event: Event, happened: Happened) -> None:
         waiting = self._run.waiting.get(stream)
         if not waiting:
-            self._beyond.append((happened.at, stream, event))
+            self._beyond.append((self.outcome.events, stream, event))
             return
         recorded = waiting.popleft()
         if _payload(recorded.event) != _payload(event):
             what = f"{_place(recorded)}: input {happened.sequence} of the tape leads to something else"
             self._diverge(what, stream, recorded.event, event)
             return
+        if self._last is None or recorded.global_position > self._last.global_position:
+            self._last = recorded
         self.outcome.digest.update(sha256(stream.encode() + b"\0" + _payload(event)).digest())
         self.outcome.events += 1
         self.outcome.candles += len(event.candles) if isinstance(event, CandlesClosed) else 0
 
     def end(self) -> None:
         """What is left on one side only has to belong to the last moments of the run."""
-        ended, self._at = self._at, None
-        if ended is None or not self.outcome.equal:
-            return
-        for at, stream, event in self._beyond:
-            if at < ended - TAIL:
+        if self.outcome.equal:
+            self._end_beyond()
+        if self.outcome.equal:
+            self._end_waiting()
+        self._beyond, self._last = [], None
+
+    def _end_beyond(self) -> None:
+        for matched, stream, event in self._beyond:
+            if matched < self.outcome.events:
                 self._diverge(f"{stream}: decided now, but not in the record", stream, None, event)
-            self.outcome.one_sided += 1
-        for stream, waiting in sorted(self._run.waiting.items()):
-            for recorded in waiting:
-                if recorded.envelope.occurred_at < ended - TAIL:
-                    what = f"{_place(recorded)}: recorded, but does not follow from the tape"
-                    self._diverge(what, stream, recorded.event, None)
-                self.outcome.one_sided += 1
-        self._beyond = []
+        self.outcome.one_sided += len(self._beyond)
+
+    def _end_waiting(self) -> None:
+        left = [recorded for waiting in self._run.waiting.values() for recorded in waiting]
+        left.sort(key=lambda recorded: recorded.global_position)
+        last = self._last or (left[0] if left else None)
+        for recorded in left:
+            assert last is not None
+            came_before = recorded.global_position < last.global_position
+            if came_before or recorded.recorded_at > last.recorded_at + TAIL:
+                what = f"{_place(recorded)}: recorded, but does not follow from the tape"
+                self._diverge(what, recorded.envelope.stream, recorded.event, None)
+        self.outcome.one_sided += len(left)
 
     def _diverge(self, what: str, stream: str, recorded: Event | None, replayed: Event | None) -> None:
         if self.outcome.divergence is None:

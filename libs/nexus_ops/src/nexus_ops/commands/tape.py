@@ -107,7 +107,7 @@ def _show_replay(outcome: Outcome) -> None:
         f"{outcome.events} events compared, {outcome.candles} candles in them"
     )
     if outcome.one_sided:
-        console.print(f"{outcome.one_sided} events of runs' last minutes are on one side only", style="dim")
+        console.print(f"{outcome.one_sided} events at the end of runs are on one side only", style="dim")
     if outcome.divergence is None:
         console.print("what follows from the tape equals the record", style="green")
     else:
