@@ -10,17 +10,18 @@ from aiohttp.test_utils import TestServer
 
 
 class Scripted:
-    """`script` holds status and body of each answer, `asked` the requests so far."""
+    """`script` holds status and body of each answer, `asked` the requests so far; `headers` go with every answer."""
 
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[web.Request] = []
+        self.headers: dict[str, str] = {}
         self.script: list[tuple[int, bytes]] = []
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(request)
         status, body = self.script[min(len(self.asked), len(self.script)) - 1]
-        return web.Response(status=status, body=body)
+        return web.Response(status=status, body=body, headers=self.headers)
 
 
 @asynccontextmanager

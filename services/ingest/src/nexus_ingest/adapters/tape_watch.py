@@ -41,8 +41,8 @@ def _bybit(names: Names) -> Hear:
 READERS: Final[Mapping[str, Callable[[Names], Hear]]] = {
     "binance": _binance,
     "bybit": _bybit,
-    "alpaca": lambda names: lambda frame: alpaca.read(frame).readings,
-    "polygon": lambda names: lambda frame: polygon.read(frame).readings,
+    "alpaca": lambda names: lambda frame: alpaca.read(frame).of(names),
+    "polygon": lambda names: lambda frame: polygon.read(frame).of(names),
 }
 
 

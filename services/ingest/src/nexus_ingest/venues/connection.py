@@ -226,7 +226,7 @@ class Connection:
 def _wait(refusal: aiohttp.WSServerHandshakeError) -> float:
     """How long a refused handshake asks us to stay away, in seconds."""
     wait = _WAITS.get(refusal.status, 0.0)
-    told = (refusal.headers or {}).get("Retry-After", "")
+    told = refusal.headers.get("Retry-After", "") if refusal.headers else ""
     with suppress(ValueError):
         wait = max(0.0, float(told))
     return min(wait, _WAIT_MAX)

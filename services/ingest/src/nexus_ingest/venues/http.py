@@ -97,5 +97,5 @@ class HttpQuestions:
 def _told_wait(headers: Mapping[str, str]) -> float:
     """`Retry-After` in seconds, a minute at most; 0 where there is none."""
     with suppress(ValueError):
-        return min(max(float(headers.get("Retry-After", "0")), 0.0), _WAIT_MAX)
+        return min(max(0.0, float(headers.get("Retry-After", "0"))), _WAIT_MAX)
     return 0.0

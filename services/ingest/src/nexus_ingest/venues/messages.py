@@ -8,7 +8,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from nexus_common.contracts.values import Symbol
 from nexus_ingest.domain.readings import Reading, UnreadableFrame
 from nexus_ingest.venues.feed import RawFrame
 from nexus_ingest.venues.texts import UNDECODABLE, UNKNOWN_SYMBOL, unreadable
@@ -24,7 +23,7 @@ class Said(NamedTuple, Generic[_Control]):
     controls: list[_Control]
     unreadable: list[str]
 
-    def of(self, symbols: Container[Symbol]) -> Sequence[Reading]:
+    def of(self, symbols: Container[str]) -> Sequence[Reading]:
         """The readings of these instruments; any other was not asked for, and is refused."""
         known = [reading for reading in self.readings if reading.symbol in symbols]
         self.unreadable.extend([UNKNOWN_SYMBOL] * (len(self.readings) - len(known)))

@@ -81,7 +81,7 @@ def stock_feed(feeds: FeedsSettings, at: AlpacaSettings, patience: Patience) -> 
     """Streams from whom `feeds.stock_source` names; raises ConfigurationError for a key that is not there."""
     key, secret = _needed(feeds.alpaca_key, "alpaca_key"), _needed(feeds.alpaca_secret, "alpaca_secret")
     asked = {"APCA-API-KEY-ID": key, "APCA-API-SECRET-KEY": secret}
-    http = partial(HttpQuestions, proxy=at.proxy, timeout_seconds=at.timeout_seconds)
+    http = partial(HttpQuestions, proxy=at.proxy)
     trading = AlpacaTrading(http("alpaca", at.trading_url, asked), feeds.stocks)
     if feeds.stock_source == "polygon":
         polygon_key = _needed(feeds.polygon_key, "polygon_key")
