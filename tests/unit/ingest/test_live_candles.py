@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from nexus_common.contracts.feed import FoldDiffers, GapFilled, GapFound
 from nexus_common.contracts.market import Bar, CandlesClosed
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
-from nexus_ingest.domain.candle_truth import SeriesTruth, Told
+from nexus_ingest.domain.candle_news import Told
+from nexus_ingest.domain.candle_truth import SeriesTruth
 from nexus_ingest.domain.readings import KlineRead
 from nexus_ingest.domain.venue_watch import VenueWatch
 from nexus_ingest.domain.watching import FeedDown, FeedUp, Heard, Reopen

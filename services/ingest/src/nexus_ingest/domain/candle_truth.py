@@ -4,41 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple
 
-from nexus_common.contracts.feed import GapFilled, GapFound
 from nexus_common.contracts.market import Bar
+from nexus_ingest.domain.candle_news import (
+    REST,
+    STREAM,
+    Corrected,
+    Surplus,
+    Told,
+    Unconfirmed,
+    gap_filled,
+    gap_found,
+)
 from nexus_ingest.domain.watch_rules import Series, WatchRules
 from nexus_ingest.domain.watching import AskBars
-from nexus_market.candles import from_millis, slot_millis
-
-REST = "rest"
-STREAM = "stream"
-
-
-class Corrected(NamedTuple):
-    """The venue says something else about a bar that was passed."""
-
-    was: Bar
-    now: Bar
-    source: str
-
-
-class Unconfirmed(NamedTuple):
-    """A closed candle of the stream had a doubtful price, and REST says something else; REST's is passed."""
-
-    told: Bar
-    confirmed: Bar
-
-
-class Surplus(NamedTuple):
-    """A bar of a slot that was passed over as never traded: too late to come in order."""
-
-    bar: Bar
-
-
-# A Bar is the next candle of the series.
-Told = Bar | AskBars | GapFound | GapFilled | Corrected | Unconfirmed | Surplus
+from nexus_market.candles import slot_millis
 
 
 class SeriesTruth:
@@ -253,33 +233,14 @@ class SeriesTruth:
         """The bars of a repair, between the news of the hole and that of its filling."""
         if not missed:
             return bars
-        venue, symbol, timeframe = self.series
-        first, last = from_millis(missed[0]), from_millis(missed[-1])
-        filled = GapFilled(
-            venue=venue,
-            symbol=symbol,
-            timeframe=timeframe,
-            first=first,
-            last=last,
-            bars=sum(1 for slot in missed if slot in found),
-            source=REST,
-        )
+        filled = gap_filled(self.series, missed[0], missed[-1], len(found.intersection(missed)))
         return [*self._gap_found(missed[0], missed[-1]), *bars, filled]
 
     def _gap_found(self, first: int, last: int) -> list[Told]:
         if last <= self._gap_told:
             return []
         self._gap_told = last
-        venue, symbol, timeframe = self.series
-        return [
-            GapFound(
-                venue=venue,
-                symbol=symbol,
-                timeframe=timeframe,
-                first=from_millis(first),
-                last=from_millis(last),
-            )
-        ]
+        return [gap_found(self.series, first, last)]
 
     def _compared(self, bar: Bar, source: str) -> list[Told]:
         was = self._bars.get(bar.open_time)

@@ -9,7 +9,8 @@ from nexus_common.contracts.feed import FoldDiffers, GapFilled, GapFound, PriceD
 from nexus_common.contracts.market import Bar, CandleCorrected, CandlesClosed
 from nexus_common.contracts.values import Symbol, Timeframe
 from nexus_ingest.domain.candle_bundles import PARTITION, CandleBundles
-from nexus_ingest.domain.candle_truth import REST, Corrected, SeriesTruth, Surplus, Told, Unconfirmed
+from nexus_ingest.domain.candle_news import REST, Corrected, Surplus, Told, Unconfirmed
+from nexus_ingest.domain.candle_truth import SeriesTruth
 from nexus_ingest.domain.folds import FoldCheck, Folded, Folds
 from nexus_ingest.domain.liveness import Refusals
 from nexus_ingest.domain.watch_rules import Series, WatchedVenue, WatchRules
