@@ -105,14 +105,10 @@ class Broadcast:
         self._wrap = wrap
         self._lines: dict[Line, frozenset[str]] = {}
         self._topics: dict[str, dict[Line, None]] = {}
-        self._changed = asyncio.Event()
 
     @property
     def lines(self) -> tuple[Line, ...]:
         return tuple(self._lines)
-
-    def listeners(self, topic: str) -> int:
-        return len(self._topics.get(topic, ()))
 
     def topics(self) -> dict[str, int]:
         """How many sockets listen to each topic."""
@@ -125,11 +121,9 @@ class Broadcast:
         self._unlist(line, before - after)
         for topic in after - before:
             self._topics.setdefault(topic, {})[line] = None
-        self._stir()
 
     def leave(self, line: Line) -> None:
         self._unlist(line, self._lines.pop(line, frozenset()))
-        self._stir()
 
     def _unlist(self, line: Line, topics: Iterable[str]) -> None:
         for topic in topics:
@@ -137,14 +131,6 @@ class Broadcast:
             lines.pop(line, None)
             if not lines:
                 del self._topics[topic]
-
-    def _stir(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def changes(self) -> None:
-        """Wait until somebody comes, goes, or listens to something else."""
-        await self._changed.wait()
 
     def hearing(self, worded: Worded) -> list[Line]:
         """The lines that a message is for, each once."""
@@ -166,9 +152,7 @@ class Broadcast:
         for line in [line for line in self._lines if line.is_full]:
             await line.room()
 
-    def drop_left_behind(self) -> int:
-        """Cut off who does not read; returns how many."""
-        behind = [line for line in self._lines if line.is_left_behind]
-        for line in behind:
+    def drop_left_behind(self) -> None:
+        """Cut off who does not read."""
+        for line in [line for line in self._lines if line.is_left_behind]:
             line.cut()
-        return len(behind)

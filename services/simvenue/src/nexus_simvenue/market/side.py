@@ -42,7 +42,7 @@ class MarketSide:
         self._faults = faults
         self._now = now
         self._skew = skew
-        self._held: list[tuple[Symbol, Worded]] = []
+        self._held: list[Worded] = []
         self._hold = 0
         self._shut_until = 0.0
         self._halted: set[Symbol] = set()
@@ -64,18 +64,18 @@ class MarketSide:
         if rule is not None:
             self._strike(rule, symbol, happening, worded)
         elif symbol not in self._halted:
-            self._pass(symbol, worded)
+            self._pass(worded)
 
     def _strike(self, rule: MarketRule, symbol: Symbol, happening: Happening, worded: Worded) -> None:
         fault = rule.fault
         if fault in NOISE:
             for line in self.broadcast.hearing(worded):
                 line.put(self._dialect.noise(str(fault)))
-            self._pass(symbol, worded)
+            self._pass(worded)
         elif fault in WRONG_FIGURES:
             spoilt = self._dialect.word(symbol, spoiled(happening, rule))
             if spoilt is not None:
-                self._pass(symbol, spoilt)
+                self._pass(spoilt)
         else:
             self._break(rule, symbol, happening, worded)
 
@@ -85,7 +85,7 @@ class MarketSide:
                 for line in self.broadcast.hearing(worded):
                     line.cut()
             case MarketFault.ROTATE:
-                self._pass(symbol, worded)
+                self._pass(worded)
                 for line in self.broadcast.hearing(worded):
                     line.close()
             case MarketFault.STALL:
@@ -94,10 +94,10 @@ class MarketSide:
                     line.stalled_until = until
             case MarketFault.DUPLICATE:
                 for _ in range(rule.count):
-                    self._pass(symbol, worded)
+                    self._pass(worded)
             case MarketFault.DISORDER:
                 self._hold = rule.count
-                self._pass(symbol, worded)
+                self._pass(worded)
             case MarketFault.MAINTENANCE:
                 self.shut(rule.seconds)
             case MarketFault.HALT:
@@ -110,7 +110,7 @@ class MarketSide:
                 self.history.vanish(symbol)
             case MarketFault.CLOCK:
                 self._skew(timedelta(seconds=rule.seconds))
-                self._pass(symbol, worded)
+                self._pass(worded)
             case _:  # DROP
                 return
 
@@ -119,18 +119,18 @@ class MarketSide:
         if worded is not None:
             self.broadcast.spread(worded, time.monotonic())
 
-    def _pass(self, symbol: Symbol, worded: Worded) -> None:
+    def _pass(self, worded: Worded) -> None:
         if not self._hold:
             self.broadcast.spread(worded, time.monotonic())
             return
-        self._held.append((symbol, worded))
+        self._held.append(worded)
         if len(self._held) >= self._hold:
             self.release()
 
     def release(self) -> None:
         """Send what disorder still holds."""
         held, self._held, self._hold = self._held, [], 0
-        for _, worded in reversed(held):
+        for worded in reversed(held):
             self.broadcast.spread(worded, time.monotonic())
 
     async def room(self) -> None:
