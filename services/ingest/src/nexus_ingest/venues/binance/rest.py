@@ -24,7 +24,7 @@ from nexus_market.candles import to_millis
 
 PAGE: Final = 1_500
 # The rest of the minute's 2,400 is the executor's, which may have the same address.
-_WEIGHT: Final = 1_500
+WEIGHT: Final = 1_500
 
 
 class _Vendor(Overheard, binanceusdm):  # type: ignore[misc]
@@ -32,8 +32,10 @@ class _Vendor(Overheard, binanceusdm):  # type: ignore[misc]
 
 
 class BinanceRest:
-    def __init__(self, at: VenueSettings) -> None:
-        self._questions = Questions(Venue.BINANCE, _Vendor, at, _WEIGHT, 60.0)
+    """`weight` is what may be used a minute."""
+
+    def __init__(self, at: VenueSettings, weight: int = WEIGHT) -> None:
+        self._questions = Questions(Venue.BINANCE, _Vendor, at, weight, 60.0)
         self._time_url = f"{at.rest_url.rstrip('/')}/fapi/v1/time"
         self._klines = Klines(PAGE, self._page, self._now)
         self.bars = self._klines.bars
