@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,7 +36,6 @@ from nexus_ops.tape_replay import replay_tape
 
 SPEED, MINUTES, SEED = 300, 1_500, 5
 SYMBOLS = (Symbol("BTCUSDT"), Symbol("ETHUSDT"))
-START = datetime(2025, 3, 3, tzinfo=UTC)
 SPAN = timedelta(minutes=12)
 PATIENCE_SECONDS = 40.0
 
@@ -71,8 +70,9 @@ async def test_a_recorded_session_is_replayed_to_the_same_events_and_imported(
         await market_goes_on(store, SPAN)
         await cut(venues)
         await market_goes_on(store, SPAN)
+        reached = await newest(store)
         os.kill(pid_of_ingest(house), signal.SIGTERM)
-        await market_goes_on(store, SPAN)
+        await sealed_until(store, reached)
         events = [recorded async for recorded in events_of(store)]
         tape = Tape(tmp_path / "tape")
         outcome = await replay_tape(tape, store)
@@ -136,7 +136,24 @@ async def market_goes_on(store: PostgresStore, span: timedelta) -> None:
         await asyncio.sleep(0.2)
 
 
+async def sealed_until(store: PostgresStore, moment: datetime) -> None:
+    """Until the sealed segments reach that far, which is told by the run behind the one that was stopped."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        facts = (each.event for each in await store.latest("feed", 500))
+        if any(isinstance(fact, TapeSealed) and fact.last >= moment for fact in facts):
+            return
+        assert time.monotonic() < deadline, f"nothing was sealed up to {moment}"
+        await asyncio.sleep(0.2)
+
+
 async def newest(store: PostgresStore) -> datetime:
-    latest = await store.latest("market", 50)
-    closed = (each.event.at for each in latest if isinstance(each.event, CandlesClosed))
-    return max(closed, default=START)
+    """When the last candles closed; waits for the first ones."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        latest = await store.latest("market", 500)
+        closed = [each.event.at for each in latest if isinstance(each.event, CandlesClosed)]
+        if closed:
+            return max(closed)
+        assert time.monotonic() < deadline, "no candle closed"
+        await asyncio.sleep(0.2)
