@@ -273,6 +273,9 @@ def test_a_tape_without_the_beginning_of_a_run_cannot_be_compared(store: MemoryS
     first.path.unlink()
     with pytest.raises(ConfigurationError, match="no run begins on this tape"):
         asyncio.run(replay_tape(Tape(tmp_path), store))
+    imported = import_tape(Tape(tmp_path), tmp_path / "data")
+    assert "no candles" in imported.holes[0]
+    assert {name.partition("/")[0] for name in imported.files} == {"ticks"}
 
 
 def test_a_taped_session_becomes_a_data_directory(store: MemoryStore, tmp_path: Path) -> None:

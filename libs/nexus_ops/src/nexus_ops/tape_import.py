@@ -70,6 +70,8 @@ def import_tape(tape: Tape, to: Path, progress: Progress = lambda count, at: Non
     """
     imported, gathered = Imported(), _Gathered()
     watching = TapeWatch(tape)
+    if not watching.heads():
+        imported.holes.append("no run begins on this tape: there are ticks to import, but no candles")
     for step in watching.run():
         match step:
             case Hole():
