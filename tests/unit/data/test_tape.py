@@ -288,13 +288,20 @@ def test_one_changed_byte_is_found_a_missing_file_and_a_foreign_one_too(tmp_path
     data = bytearray((tmp_path / binance).read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / binance).write_bytes(data)
-    foreign = bybit.replace("000000000001", "000000000009")
+    foreign = bybit.replace("20261127T12", "20261127T11")
     (tmp_path / bybit).rename(tmp_path / foreign)
     assert {finding.name: finding.problem.split(":")[0] for finding in Tape(tmp_path).check(noted)} == {
         binance: "was changed",
         bybit: "is missing",
         foreign: "no event knows it",
     }
+
+
+def test_what_was_sealed_last_may_not_have_been_told_yet(tmp_path: Path) -> None:
+    noted = hashes(written(tmp_path, heard(Venue.BINANCE, 0, "1")))
+    later = hashes(written(tmp_path, heard(Venue.BINANCE, 60, "2"))).keys() - noted.keys()
+    assert Tape(tmp_path).check(noted) == []
+    assert {file.name for file in Tape(tmp_path).untold(noted)} == later
 
 
 def test_segments_beyond_their_days_are_dropped_and_told(

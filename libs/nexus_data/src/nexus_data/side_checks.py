@@ -91,14 +91,15 @@ def _book_tops(report: Report) -> None:
     times = frame["local_ns"] // _NANOS
     _ticks_seen(report, times.drop_nulls().to_numpy())
     _ordered(report, frame["local_ns"], "local_ns", times)
-    _mark(
-        report,
-        "order",
-        Verdict.LOOK,
-        times,
-        frame["update_id"].diff() < 0,
-        "update with a number below the one before",
-    )
+    if "update_id" in frame.columns:
+        _mark(
+            report,
+            "order",
+            Verdict.LOOK,
+            times,
+            frame["update_id"].diff() < 0,
+            "update with a number below the one before",
+        )
     _mark(
         report,
         "crossed",

@@ -10,7 +10,7 @@ import typer
 
 from nexus_common.contracts.feed import TapeDropped, TapeSealed
 from nexus_common.runtime.errors import ConfigurationError
-from nexus_data.tape import Finding, Tape
+from nexus_data.tape import Tape
 from nexus_ops.access import DEFAULT_HOME, opened_store
 from nexus_ops.commands import options
 from nexus_ops.composition import settings_of_home
@@ -54,12 +54,17 @@ def list_segments(
 def check(folder: Folder = None, home: options.Home = DEFAULT_HOME, as_json: options.Json = False) -> None:
     """Compare the files of a tape with the hashes that the store has of them."""
     tape = Tape(_folder(folder, home))
-    findings, noted = asyncio.run(_check(tape, home))
+    noted = asyncio.run(_noted(home))
+    findings, untold = tape.check(noted), [file.name for file in tape.untold(noted)]
     if as_json:
         found = [{"name": each.name, "problem": each.problem} for each in findings]
-        print_json({"files": len(tape.sealed()), "noted": noted, "findings": found})
+        print_json({"noted": len(noted), "untold": untold, "findings": found})
     else:
-        console.print(f"{len(tape.sealed())} files compared with {noted} hashes")
+        console.print(f"{len(noted)} hashes compared with their files")
+        if untold:
+            console.print(
+                f"{len(untold)} newer files have no event yet: the next start tells of them", style="dim"
+            )
         for finding in findings:
             stderr.print(str(finding), style="red", markup=False)
         if not findings:
@@ -68,7 +73,8 @@ def check(folder: Folder = None, home: options.Home = DEFAULT_HOME, as_json: opt
         raise typer.Exit(1)
 
 
-async def _check(tape: Tape, home: Path) -> tuple[list[Finding], int]:
+async def _noted(home: Path) -> dict[str, str]:
+    """The hashes of all files that are to be there, by name."""
     noted: dict[str, str] = {}
     async with opened_store(home) as store:
         async for recorded in events_of(store, ["feed"]):
@@ -77,7 +83,7 @@ async def _check(tape: Tape, home: Path) -> tuple[list[Finding], int]:
                     noted[name] = sha256
                 case TapeDropped(name=name):
                     noted.pop(name, None)
-    return tape.check(noted), len(noted)
+    return noted
 
 
 def replay_from_tape(folder: Path, service: str, home: Path, *, verify: bool, as_json: bool) -> None:
