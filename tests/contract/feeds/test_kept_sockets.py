@@ -84,7 +84,7 @@ async def kept(line: Line, recipient: Recipient, patience: Patience = IMPATIENT)
 async def until(is_so: Callable[[], bool]) -> None:
     """Look again and again: what is waited for happens at the other end, or tells nobody."""
     async with asyncio.timeout(10.0):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 

@@ -156,6 +156,13 @@ def bar(timeframe: Timeframe, open_time: int, figures: Sequence[Any]) -> Bar:
     return Bar(open_time, opened, high, low, close, volume)
 
 
+def rows(answer: Any) -> list[Any]:
+    """Raises UnreadableFrame for what is no list."""
+    if not isinstance(answer, list):
+        raise UnreadableFrame("not a list")
+    return answer
+
+
 def _config(at: VenueSettings, weight: int, window: float) -> dict[str, Any]:
     config: dict[str, Any] = {
         "enableRateLimit": True,

@@ -7,7 +7,7 @@ Server Time, Exchange Information; an address may use 2,400 a minute.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from ccxt.async_support import binanceusdm
 
@@ -18,7 +18,7 @@ from nexus_ingest.domain.readings import UnreadableFrame
 from nexus_ingest.venues.binance.listing import read_listing
 from nexus_ingest.venues.feed import FeedDown, Listing
 from nexus_ingest.venues.listing import UnreadableRow
-from nexus_ingest.venues.rest import Klines, Overheard, Questions, bar
+from nexus_ingest.venues.rest import Klines, Overheard, Questions, bar, rows
 from nexus_ingest.venues.settlements import Settled, binance_settlements
 from nexus_market.candles import to_millis
 
@@ -67,12 +67,8 @@ class BinanceRest:
             "endTime": last,
             "limit": count,
         }
-        rows = await self._questions.ask("fapiPublicGetKlines", params)
+        answer = await self._questions.ask("fapiPublicGetKlines", params)
         try:
-            return [_bar(timeframe, row) for row in rows]
+            return [bar(timeframe, row[0], row[1:6]) for row in rows(answer)]
         except (UnreadableFrame, TypeError, LookupError) as error:
             raise FeedDown(f"binance's klines of {symbol} {timeframe} cannot be read: {error}") from error
-
-
-def _bar(timeframe: Timeframe, row: Any) -> Bar:
-    return bar(timeframe, row[0], row[1:6])

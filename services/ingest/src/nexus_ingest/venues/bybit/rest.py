@@ -20,7 +20,7 @@ from nexus_ingest.venues.bybit.frames import INTERVALS
 from nexus_ingest.venues.bybit.listing import read_listing
 from nexus_ingest.venues.feed import FeedDown, Listing
 from nexus_ingest.venues.listing import UnreadableRow
-from nexus_ingest.venues.rest import Klines, Overheard, Questions, bar
+from nexus_ingest.venues.rest import Klines, Overheard, Questions, bar, rows
 from nexus_ingest.venues.settlements import Settled, bybit_settlements
 from nexus_market.candles import to_millis
 
@@ -96,6 +96,6 @@ class BybitRest:
         }
         result = await self._result("publicGetV5MarketKline", params)
         try:
-            return [bar(timeframe, int(row[0]), row[1:6]) for row in result["list"]]
+            return [bar(timeframe, int(row[0]), row[1:6]) for row in rows(result["list"])]
         except (UnreadableFrame, TypeError, ValueError, LookupError) as error:
             raise FeedDown(f"bybit's klines of {symbol} {timeframe} cannot be read: {error}") from error
