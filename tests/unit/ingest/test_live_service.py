@@ -192,9 +192,11 @@ class House:
 
     async def until(self, kind: type[Event], count: int) -> list[Any]:
         async with asyncio.timeout(5):
-            while len(found := await self.recorded(kind)) < count:
+            while True:
+                found = await self.recorded(kind)
+                if len(found) >= count:
+                    return found
                 await asyncio.sleep(0.001)
-        return found
 
     def conductor(self, feed: Feed, symbols: Sequence[Symbol] = (BTC,)) -> Conductor:
         follows = Follows({HOME: symbols}, lambda venue, chosen: feed, {HOME: "binance"}, WatchRules(), 24.0)
@@ -406,5 +408,7 @@ def test_funding_of_a_step_is_told_by_venue() -> None:
 
 async def until(happened: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not happened():
+        while True:
+            if happened():
+                return
             await asyncio.sleep(0.001)
