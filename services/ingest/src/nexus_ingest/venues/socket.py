@@ -158,7 +158,7 @@ class KeptSocket:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if not ready.done():
-                raise Unreachable(connection.ended.result() if connection.ended.done() else "not subscribed")
+                raise Unreachable(connection.ended.result() if connection.ended.done() else "no answer in time")
         except BaseException:
             ready.cancel()
             await self._close(connection)
