@@ -84,10 +84,11 @@ async def test_candles_arrive_once_each_whatever_happens_and_are_traded_on(
         os.kill(pid_of(running, "ingest"), signal.SIGKILL)
         await until_the_market_is_further(store, SPAN)
 
-        os.kill(pid_of(running, "ingest"), signal.SIGSTOP)
+        os.kill(ingest := pid_of(running, "ingest"), signal.SIGSTOP)
         await until_nothing_is_recorded(store)
         events = [recorded async for recorded in events_of(store, ())]
         outcome = await replay(store, cortex_reactor(settings_for(environment)))
+        os.kill(ingest, signal.SIGCONT)
     await venues.close()
 
     assert_candles_are_those_played(events)
