@@ -16,7 +16,7 @@ from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.settings import load
 from nexus_data.checking import Checked, check_directory, measure
 from nexus_data.data_directory import check_span
-from nexus_data.findings import Verdict
+from nexus_data.findings import Verdict, counted
 from nexus_data.inventory import files_in
 from nexus_ops.commands import options
 from nexus_ops.commands.tape import import_command
@@ -67,7 +67,7 @@ def list_data(directory: Directory, as_json: options.Json = False) -> None:
         return
     console.print(listing(reports))
     total = sum(report.file.size_bytes for report in reports)
-    console.print(f"{len(reports)} files, {sum(report.rows for report in reports):,} rows, {size(total)}")
+    console.print(f"{counted(len(reports), 'file')}, {sum(report.rows for report in reports):,} rows, {size(total)}")
 
 
 def check(directory: Directory, html: Page = None, as_json: options.Json = False) -> None:
@@ -91,7 +91,7 @@ def _show(checked: Checked) -> None:
     for line in findings(checked.reports, console.width):
         console.print(line, soft_wrap=True)
     counts = (f"[{STYLES[verdict]}]{checked.count(verdict)} {verdict}[/]" for verdict in Verdict)
-    console.print(f"{len(checked.reports)} files: {', '.join(counts)}")
+    console.print(f"{counted(len(checked.reports), 'file')}: {', '.join(counts)}")
 
 
 def download(
