@@ -149,11 +149,11 @@ async def test_a_thin_client_of_ccxt_is_judged_the_same_way() -> None:
 # -- connections --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("fault", "told"), [("cut", "closed"), ("rotate", "closed")])
+@pytest.mark.parametrize("fault", ["cut", "rotate"])
 async def test_after_a_broken_connection_there_is_another_and_rest_has_what_was_missed(
-    tried: Tried, fault: str, told: str
+    tried: Tried, fault: str
 ) -> None:
-    bars, recipient = minutes(600), Recipient()
+    bars, recipient = minutes(400), Recipient()
     series = bars[BTC, Timeframe.M1]
     async with serving(served(tried, bars), speed=30_000) as market:
         feed = tried.feed(market, (BTC,))
@@ -163,8 +163,8 @@ async def test_after_a_broken_connection_there_is_another_and_rest_has_what_was_
             await market.play()
             await recipient.until(last_are_in(recipient, bars))
             found = await feed.bars(BTC, Timeframe.M1, BEGIN, int(series.open_time[-1]))
-    assert recipient.times(told) >= 1
-    assert recipient.times("opened") == recipient.times(told) + 2  # of both connections
+    assert recipient.times("closed") >= 1
+    assert recipient.times("opened") == recipient.times("closed") + 2  # of both connections
     taken = recipient.candles[BTC, Timeframe.M1]
     missed = [figures(bar) for bar in found if figures(bar) not in set(taken)]
     assert judged(bars, {(BTC, Timeframe.M1): sorted({*taken, *missed})}) == []
@@ -173,8 +173,8 @@ async def test_after_a_broken_connection_there_is_another_and_rest_has_what_was_
 async def test_connections_that_are_replaced_in_time_lose_nothing_and_say_nothing_twice(
     tried: Tried,
 ) -> None:
-    bars, recipient = minutes(1_500), Recipient()
-    patience = Patience(rotation=0.2, overlap=0.05, opening=5.0, retry=0.02, settled=0.05)
+    bars, recipient = minutes(1_000), Recipient()
+    patience = Patience(rotation=0.15, overlap=0.05, opening=5.0, retry=0.02, settled=0.05)
     async with serving(served(tried, bars), speed=30_000) as market:
         feed = tried.feed(market, (BTC,), patience)
         async with running(feed, recipient):
@@ -188,7 +188,7 @@ async def test_connections_that_are_replaced_in_time_lose_nothing_and_say_nothin
 
 
 async def test_a_connection_that_lives_and_is_silent_is_opened_anew_on_demand(tried: Tried) -> None:
-    bars, recipient = minutes(600), Recipient()
+    bars, recipient = minutes(400), Recipient()
     async with serving(served(tried, bars), speed=30_000) as market:
         feed = tried.feed(market, (BTC,))
         async with running(feed, recipient):
@@ -224,12 +224,12 @@ async def test_what_is_unusable_is_refused_and_counted_and_the_rest_flows_on(tri
 
 
 async def test_a_venue_in_maintenance_is_tried_again_until_it_is_back(tried: Tried) -> None:
-    bars, recipient = minutes(1_500), Recipient()
+    bars, recipient = minutes(1_000), Recipient()
     async with serving(served(tried, bars), speed=30_000) as market:
         feed = tried.feed(market, (BTC,))
         async with running(feed, recipient):
             await market.heard(tried.venue, topics(tried, bars))
-            await market.faults({"fault": "maintenance", "address": tried.venue, "skip": 100, "seconds": 1.5})
+            await market.faults({"fault": "maintenance", "address": tried.venue, "skip": 100, "seconds": 1.2})
             await market.play()
             await recipient.until(lambda: recipient.times("closed") == 2)
             with pytest.raises(FeedDown):

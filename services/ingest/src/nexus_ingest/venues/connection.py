@@ -95,7 +95,7 @@ class Connection:
         self, line: Line, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse
     ) -> None:
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.subscribed, self.spoke = asyncio.Event(), asyncio.Event()
+        self._subscribed, self._spoke = asyncio.Event(), asyncio.Event()
         self._line, self._session, self._socket = line, session, socket
         self._talk = line.talk()
         self._tasks: list[asyncio.Task[None]] = []
@@ -130,6 +130,12 @@ class Connection:
             task = asyncio.create_task(work)
             task.add_done_callback(self._finished)
             self._tasks.append(task)
+
+    async def ready(self, *, until_it_speaks: bool) -> None:
+        """Wait until it is subscribed, and has said something of the market if that is asked for."""
+        await self._subscribed.wait()
+        if until_it_speaks:
+            await self._spoke.wait()
 
     def hang_up(self, reason: str) -> None:
         """End it from our side; `close` is still to be called."""
@@ -171,7 +177,7 @@ class Connection:
     async def _read(self, listener: Listener) -> None:
         """All the work of one frame; nothing here may take long."""
         socket, talk, clock = self._socket, self._talk, time.time_ns
-        receive, hear, heard, spoke = socket.receive, talk.hear, listener.heard, self.spoke
+        receive, hear, heard, spoke = socket.receive, talk.hear, listener.heard, self._spoke
         while True:
             message = await receive()
             if message.type not in _DATA:
@@ -202,13 +208,13 @@ class Connection:
         for frame in self._talk.answers():
             await self._send(frame)
         if self._talk.subscribed:
-            self.subscribed.set()
+            self._subscribed.set()
 
     async def _speak(self) -> None:
         for frame in self._talk.opening():
             await self._send(frame)
         if self._talk.subscribed:
-            self.subscribed.set()
+            self._subscribed.set()
         while (ping := self._talk.ping()) is not None:
             await asyncio.sleep(self._line.ping_seconds)
             await self._send(ping)

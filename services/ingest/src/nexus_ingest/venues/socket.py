@@ -149,8 +149,7 @@ class KeptSocket:
         connection = await Connection.open(self._line, self._patience.opening)
         self._alive.add(connection)
         connection.start(self)
-        events = (connection.subscribed, connection.spoke) if until_it_speaks else (connection.subscribed,)
-        ready = asyncio.gather(*(event.wait() for event in events))
+        ready = asyncio.create_task(connection.ready(until_it_speaks=until_it_speaks))
         try:
             await asyncio.wait(
                 (ready, connection.ended),
@@ -158,7 +157,9 @@ class KeptSocket:
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if not ready.done():
-                raise Unreachable(connection.ended.result() if connection.ended.done() else "no answer in time")
+                raise Unreachable(
+                    connection.ended.result() if connection.ended.done() else "no answer in time"
+                )
         except BaseException:
             ready.cancel()
             await self._close(connection)
