@@ -105,9 +105,16 @@ class Server:
     # -- a market that is played here ---------------------------------------------------------------
 
     def play(self, score: Score, speed: float | None) -> Player:
-        """Have a market of our own, to be called before `speak`; market time is its time from here on."""
+        """Have a market of our own, to be called before `speak`; market time is its time from here on.
+
+        After `recover` it goes on where it had come.
+        """
         self.market = MarketFloor(
-            score, speed, lambda venue: self._venues.exchange(venue).instruments, self.time
+            score,
+            speed,
+            lambda venue: self._venues.exchange(venue).instruments,
+            self.time,
+            self._venues.market_time(),
         )
         self.time.follow(self.market.player.now)
         self._own.update(self.market.methods)

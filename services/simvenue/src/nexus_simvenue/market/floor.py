@@ -23,7 +23,8 @@ from nexus_simvenue.wire.address import Address
 class MarketFloor:
     """`sides` answer at the addresses they are named after, `others` are addresses without accounts.
 
-    `listed` gives a venue's instruments; `clock` is the venues' own, which faults may put wrong.
+    `listed` gives a venue's instruments; `clock` is the venues' own, which faults may put wrong. `played_until`
+    is where an earlier process had come in the same market.
     """
 
     def __init__(
@@ -32,8 +33,9 @@ class MarketFloor:
         speed: float | None,
         listed: Callable[[Venue], Sequence[Instrument]],
         clock: VenueClock,
+        played_until: datetime | None = None,
     ) -> None:
-        self.player = Player(score, speed)
+        self.player = Player(score, speed, played_until)
         self.faults = MarketFaults()
         self._clock = clock
         self._listed = listed

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
-from nexus_market.candles import Series, from_millis, to_millis
+from nexus_market.candles import EPOCH, Series, from_millis, to_millis
 from nexus_simvenue.market.happenings import Happening
 from nexus_simvenue.market.inside import klines_of
 
@@ -114,27 +114,30 @@ class SeriesScore:
 class Player:
     """Plays a score at `speed` market seconds a second, or without one as fast as whoever listens can take it.
 
-    Its clock is the market's: between two moments it runs, but never past what has not been told yet.
+    Its clock is the market's: between two moments it runs, but never past what has not been told yet. A market
+    that was played up to `played_until` before goes on from there.
     """
 
     score: Score
     speed: float | None
+    played_until: datetime | None = None
     listeners: Mapping[Venue, Sequence[Listener]] = field(default_factory=dict)
     told: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     _at: int = 0
     _next: int = 0
     _begun: float | None = None
+    _origin: int = 0
 
     def __post_init__(self) -> None:
-        self._at = self._next = to_millis(self.score.start)
+        self._origin = self._at = self._next = to_millis(max(self.score.start, self.played_until or EPOCH))
 
     def now_millis(self) -> int:
         """The market's time."""
         if self.speed is None or self._begun is None:
             return self._at
         passed = (time.monotonic() - self._begun) * 1_000 * self.speed
-        return max(self._at, min(to_millis(self.score.start) + int(passed), self._next - 1))
+        return max(self._at, min(self._origin + int(passed), self._next - 1))
 
     def now(self) -> datetime:
         return from_millis(self.now_millis())
@@ -143,11 +146,13 @@ class Player:
         """Play to the end."""
         self._begun = time.monotonic()
         for number, moment in enumerate(self.score.moments()):
+            if number % _BREATH == 0:
+                await self._breathe()
+            if moment.at < self._origin:
+                continue  # The last step itself is matched again: one of its venues may not have had it.
             self._next = max(self._at, moment.at)
             if self.speed is not None:
                 await self._until(self._next, self.speed)
-            if number % _BREATH == 0:
-                await self._breathe()
             self._at = self._next
             self._perform(moment)
         await self._breathe()
@@ -163,7 +168,7 @@ class Player:
 
     async def _until(self, at: int, speed: float) -> None:
         assert self._begun is not None
-        due = self._begun + (at - to_millis(self.score.start)) / 1_000 / speed
+        due = self._begun + (at - self._origin) / 1_000 / speed
         left = due - time.monotonic()
         if left > 0:
             await asyncio.sleep(left)
