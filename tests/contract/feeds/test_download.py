@@ -22,7 +22,7 @@ from nexus_common.runtime.errors import ConfigurationError, NexusError
 from nexus_common.runtime.settings import load
 from nexus_data.checking import check_directory
 from nexus_data.findings import Verdict
-from nexus_ingest.venues.feed import FeedDown, Listing
+from nexus_ingest.venues.feed import FeedDown, FeedRefused, Listing
 from nexus_market.candles import Series, slot_millis, to_millis
 from nexus_market.exchange.wire import simulated_secret
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
@@ -62,13 +62,13 @@ async def asked(wish: Wish, url: str) -> AsyncIterator[History]:
         await history.close()
 
 
-def nothing(done: Downloaded, words: str) -> None:
+def nothing(*told: object) -> None:
     pass
 
 
 async def downloaded(wish: Wish, served: ServedMarket) -> Downloaded:
     async with asked(wish, served.addresses[wish.venue]) as history:
-        return await Download(wish, history, nothing, pauses=()).run()
+        return await Download(wish, history, nothing, nothing, pauses=()).run()
 
 
 @asynccontextmanager
@@ -212,7 +212,7 @@ async def test_a_wrong_key_is_told_at_once(tmp_path: Path) -> None:
         of = wish(Venue.ALPACA, tmp_path, "SPY")
         history = history_of(of, settings.feeds, settings.venues)
         with pytest.raises(NexusError, match=r"nothing was asked for: .*401"):
-            await Download(of, history, nothing).run()
+            await Download(of, history, nothing, nothing).run()
         await history.close()
 
 
@@ -238,11 +238,11 @@ class Shaky:
 
 async def test_what_was_received_is_written_when_it_is_stopped(tmp_path: Path) -> None:
     shaky = Shaky(market(), asyncio.CancelledError())
-    download = Download(wish(Venue.BINANCE, tmp_path, "BTC"), shaky, nothing)
+    download = Download(wish(Venue.BINANCE, tmp_path, "BTC"), shaky, nothing, nothing)
     with pytest.raises(asyncio.CancelledError):
         await download.run()
     assert list(download.done.rows.values()) == [1_500]
-    await Download(wish(Venue.BINANCE, tmp_path, "BTC"), Shaky(market()), nothing).run()
+    await Download(wish(Venue.BINANCE, tmp_path, "BTC"), Shaky(market()), nothing, nothing).run()
     assert_same(tmp_path / "ohlcv/binance_um/BTCUSDT-1m.parquet", market())
     assert files_below(tmp_path) == ["BTCUSDT-1m.parquet"]
 
@@ -250,16 +250,21 @@ async def test_what_was_received_is_written_when_it_is_stopped(tmp_path: Path) -
 async def test_a_venue_that_wants_to_be_left_alone_is_waited_for(tmp_path: Path) -> None:
     shaky = Shaky(market(), FeedDown("binance wants no requests for 60 seconds"), FeedDown("again"))
     words: list[str] = []
-    download = Download(
-        wish(Venue.BINANCE, tmp_path, "BTC"), shaky, lambda _, told: words.append(told), pauses=(0.0, 0.0)
-    )
+    download = Download(wish(Venue.BINANCE, tmp_path, "BTC"), shaky, nothing, words.append, pauses=(0.0, 0.0))
     await download.run()
     assert_same(tmp_path / "ohlcv/binance_um/BTCUSDT-1m.parquet", market())
-    assert any("wants no requests for 60 seconds; again in 0 s" in each for each in words)
+    assert words == ["binance wants no requests for 60 seconds; again in 0 s", "again; again in 0 s"]
+
+
+async def test_a_refusal_is_not_asked_again(tmp_path: Path) -> None:
+    shaky = Shaky(market(), *(FeedRefused("binance refuses: -1121 Invalid symbol") for _ in range(2)))
+    with pytest.raises(NexusError, match="Invalid symbol"):
+        await Download(wish(Venue.BINANCE, tmp_path, "BTC"), shaky, nothing, nothing).run()
+    assert (shaky.asked, len(pl.read_parquet(tmp_path / "ohlcv/binance_um/BTCUSDT-1m.parquet"))) == (2, 1_500)
 
 
 async def test_a_venue_that_stays_silent_is_given_up_with_a_word_on_going_on(tmp_path: Path) -> None:
     shaky = Shaky(market(), *(FeedDown("binance does not answer") for _ in range(3)))
     with pytest.raises(NexusError, match=r"does not answer.*run it again to go on"):
-        await Download(wish(Venue.BINANCE, tmp_path, "BTC"), shaky, nothing, pauses=(0.0, 0.0)).run()
+        await Download(wish(Venue.BINANCE, tmp_path, "BTC"), shaky, nothing, nothing, pauses=(0.0, 0.0)).run()
     assert len(pl.read_parquet(tmp_path / "ohlcv/binance_um/BTCUSDT-1m.parquet")) == 1_500

@@ -29,7 +29,7 @@ from nexus_data.inventory import DataFile, bar_files
 from nexus_ingest.venues import FEEDS
 from nexus_ingest.venues.binance.rest import BinanceRest
 from nexus_ingest.venues.bybit.rest import BybitRest
-from nexus_ingest.venues.feed import FeedDown, Listing
+from nexus_ingest.venues.feed import FeedDown, FeedRefused, Listing
 from nexus_ingest.venues.perpetuals import spelled
 from nexus_market.candles import slot_millis, to_millis
 from nexus_market.instruments import DEFAULT_INSTRUMENTS, by_symbol, resolve
@@ -75,7 +75,7 @@ class Downloaded:
     received: int = 0
 
 
-# What is done so far, and the file that is being filled or why it is being waited.
+# What is done so far, and the file that is being filled.
 Told = Callable[[Downloaded, str], None]
 
 
@@ -106,10 +106,21 @@ def history_of(wish: Wish, feeds: FeedsSettings, venues: VenuesSettings) -> Hist
 
 
 class Download:
-    """Fill the files of a wish from a venue's history. `pauses` is how long a silent venue is waited for."""
+    """Fill the files of a wish from a venue's history.
 
-    def __init__(self, wish: Wish, history: History, told: Told, pauses: Sequence[float] = PAUSES) -> None:
-        self._wish, self._history, self._told, self._pauses = wish, history, told, pauses
+    `told` hears what is done, `waits` why a silent venue is waited for; `pauses` says how long.
+    """
+
+    def __init__(
+        self,
+        wish: Wish,
+        history: History,
+        told: Told,
+        waits: Callable[[str], None],
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
+        self._wish, self._history = wish, history
+        self._told, self._waits, self._pauses = told, waits, pauses
         self._folder = FOLDERS[wish.venue]
         self.done = Downloaded()
 
@@ -202,13 +213,14 @@ class Download:
 
     async def _patient(self, ask: Callable[[int, int], Awaitable[Rows]], first: int, last: int) -> Rows:
         """Ask until there is an answer; a venue that wants no requests gets none meanwhile."""
-        for pause in self._pauses:
+        for pause in (*self._pauses, None):
             try:
                 return await ask(first, last)
             except FeedDown as problem:
-                self._told(self.done, f"{problem}; again in {pause:.0f} s")
+                if pause is None or isinstance(problem, FeedRefused):
+                    raise NexusError(
+                        f"{problem}: what was received is written, run it again to go on"
+                    ) from problem
+                self._waits(f"{problem}; again in {pause:.0f} s")
             await asyncio.sleep(pause)
-        try:
-            return await ask(first, last)
-        except FeedDown as problem:
-            raise NexusError(f"{problem}: what was received is written, run it again to go on") from problem
+        raise AssertionError("the last attempt answers or raises")

@@ -67,7 +67,9 @@ def list_data(directory: Directory, as_json: options.Json = False) -> None:
         return
     console.print(listing(reports))
     total = sum(report.file.size_bytes for report in reports)
-    console.print(f"{counted(len(reports), 'file')}, {sum(report.rows for report in reports):,} rows, {size(total)}")
+    console.print(
+        f"{counted(len(reports), 'file')}, {sum(report.rows for report in reports):,} rows, {size(total)}"
+    )
 
 
 def check(directory: Directory, html: Page = None, as_json: options.Json = False) -> None:
@@ -140,9 +142,13 @@ async def _download(wish: Wish, url: str | None) -> Downloaded:
             advance(done.asked / max(done.total, 1), f"{words}  {rate:,.0f} rows/s")
 
         try:
-            return await Download(wish, history, told).run()
+            return await Download(wish, history, told, _waits).run()
         finally:
             await history.close()
+
+
+def _waits(words: str) -> None:
+    stderr.print(words, style="yellow", markup=False)
 
 
 def import_data(

@@ -19,6 +19,10 @@ class FeedDown(Exception):
     """The venue does not answer a question; says which, and why."""
 
 
+class FeedRefused(FeedDown):
+    """The venue answered, and said no: asking the same again would not help."""
+
+
 class Sink(Protocol):
     """Where a feed tells what happens to it, in order. `received_ns` is the wall clock, since the Unix epoch."""
 

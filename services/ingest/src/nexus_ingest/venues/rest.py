@@ -18,7 +18,7 @@ from nexus_common.contracts.market import Bar
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.runtime.settings_sections import VenueSettings
 from nexus_ingest.domain.readings import UnreadableFrame
-from nexus_ingest.venues.feed import FeedDown
+from nexus_ingest.venues.feed import FeedDown, FeedRefused
 from nexus_ingest.venues.texts import check_prices, check_span, check_volume
 from nexus_market.candles import from_millis, slot_millis, spell
 
@@ -94,8 +94,10 @@ class Questions:
                 self._check_quiet()
                 if attempt == _ATTEMPTS:
                     raise FeedDown(f"{self._venue} does not answer: {_name(error)}") from None
-            except (BaseError, aiohttp.ClientError, OSError) as error:
-                raise FeedDown(f"{self._venue} refuses: {_name(error)} {str(error)[:200]}") from None
+            except BaseError as error:
+                raise FeedRefused(f"{self._venue} refuses: {_name(error)} {str(error)[:200]}") from None
+            except (aiohttp.ClientError, OSError) as error:
+                raise FeedDown(f"{self._venue} cannot be asked: {_name(error)} {str(error)[:200]}") from None
             await asyncio.sleep(wait)
             wait *= 2
         raise AssertionError("the last attempt answers or raises")
