@@ -94,7 +94,8 @@ def rules(bars: int, faults: int, seed: int) -> list[dict[str, Any]]:
 
 
 async def caught_up(watched: WatchedFeed, bars: Mapping[Key, Series], seconds: float = 120.0) -> None:
-    """Give the watch time, half a minute of the market's at once, until it has closed the last candles."""
+    """Give the watch time, a candle's at once, until it has closed the last ones."""
+    slot = slot_millis(next(iter(bars))[1])
     now = max(int(series.close_time[-1]) for series in bars.values())
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
@@ -103,7 +104,7 @@ async def caught_up(watched: WatchedFeed, bars: Mapping[Key, Series], seconds: f
                 for key, series in bars.items()
             ):
                 await asyncio.sleep(0.1)
-                now += 1_000
+                now += slot
                 watched.pass_time(now)
 
 
