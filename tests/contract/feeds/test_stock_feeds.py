@@ -29,10 +29,10 @@ from nexus_ingest.adapters.coinmarketcap import CoinMarketCap
 from nexus_ingest.adapters.fear_greed import FearGreed
 from nexus_ingest.adapters.macro_source import MacroUnread
 from nexus_ingest.domain.readings import BookRead, HaltRead, KlineRead, Reading, TradeRead
-from nexus_ingest.venues import FEEDS
-from nexus_ingest.venues.feed import FeedDown, RawFrame
+from nexus_ingest.venues.feed import FeedDown, RawFrame, ReadBy
 from nexus_ingest.venues.socket import Patience
 from nexus_ingest.venues.stock_feed import StockFeed, stock_feed
+from nexus_ingest.venues.table import FEEDS
 from nexus_market.candles import Series, fold, from_millis, slot_millis
 from nexus_market.exchange.wire import simulated_secret
 from nexus_simvenue.market.keys import service_key
@@ -104,10 +104,16 @@ class Witness(Recipient):
         self.all: list[Reading] = []
 
     def heard(
-        self, venue: Venue, connection: str, frame: RawFrame, readings: Sequence[Reading], received_ns: int
+        self,
+        venue: Venue,
+        connection: str,
+        frame: RawFrame,
+        readings: Sequence[Reading],
+        received_ns: int,
+        read_by: ReadBy | None = None,
     ) -> None:
         self.all += readings
-        super().heard(venue, connection, frame, readings, received_ns)
+        super().heard(venue, connection, frame, readings, received_ns, read_by)
 
 
 # -- the stream -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol, assert_never
+from typing import Final, Protocol, assert_never, runtime_checkable
 
 from nexus_common.contracts.market import Bar
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
@@ -26,10 +26,7 @@ from nexus_data.growing_file import (
     refuse_overlap,
 )
 from nexus_data.inventory import DataFile, bar_files
-from nexus_ingest.venues import FEEDS
-from nexus_ingest.venues.binance.rest import BinanceRest
-from nexus_ingest.venues.bybit.rest import BybitRest
-from nexus_ingest.venues.feed import FeedDown, FeedRefused, Listing
+from nexus_ingest.venues.feed import FeedDown, FeedRefused, Listing, Settled
 from nexus_ingest.venues.perpetuals import spelled
 from nexus_market.candles import slot_millis, to_millis
 from nexus_market.instruments import DEFAULT_INSTRUMENTS, by_symbol, resolve
@@ -50,6 +47,13 @@ class History(Protocol):
     async def listing(self) -> Listing: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Funded(History, Protocol):
+    """Of perpetuals."""
+
+    async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,11 @@ class _Series:
 
 def history_of(wish: Wish, feeds: FeedsSettings, venues: VenuesSettings) -> History:
     """Raises ConfigurationError for a venue that wants a key which is not set."""
+    # The venues' SDKs take a second to import; other verbs need none of them.
+    from nexus_ingest.venues.binance.rest import BinanceRest
+    from nexus_ingest.venues.bybit.rest import BybitRest
+    from nexus_ingest.venues.table import FEEDS
+
     match wish.venue:
         case Venue.BINANCE:
             return BinanceRest(venues.binance)
@@ -176,7 +185,7 @@ class Download:
     def _funding(self, symbol: Symbol, first: int, last: int) -> _Series:
         """A settlement stands for the hours before it, so only from the last one on is asked."""
         history = self._history
-        if not isinstance(history, BinanceRest | BybitRest):
+        if not isinstance(history, Funded):
             raise ConfigurationError(f"{self._wish.venue} settles no funding: leave --funding out")
         name = f"funding/{self._folder}/{symbol}.parquet"
         file = GrowingFile(self._wish.directory / name, FUNDING_SCHEMA)

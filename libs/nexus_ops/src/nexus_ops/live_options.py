@@ -12,7 +12,6 @@ from nexus_common.contracts.values import Symbol
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.settings import NexusSettings
 from nexus_cortex import bootstrap as cortex
-from nexus_ingest.live.bootstrap import follows_of
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
 from nexus_ops.composition import settings_for
 from nexus_ops.output import parse_instant
@@ -124,6 +123,9 @@ def rehearsed_live(options: LiveOptions) -> tuple[dict[str, str], list[str]]:
     Raises:
         ConfigurationError: a setting cannot be used.
     """
+    # It brings the venues' SDKs, which take a second to import.
+    from nexus_ingest.live.bootstrap import follows_of
+
     environment = options.environment()
     venues = ",".join(settings_for(environment).feeds.venues)
     unsaid = {} if _is_set("TELEGRAM__VENUES") else {"NEXUS__TELEGRAM__VENUES": venues}

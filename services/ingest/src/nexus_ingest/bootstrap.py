@@ -26,7 +26,6 @@ from nexus_data.playback import PlayedMarket
 from nexus_data.recorded_market import RecordedMarket
 from nexus_ingest.exchange import tell_step
 from nexus_ingest.handlers import Recorder
-from nexus_ingest.live.bootstrap import build_live
 from nexus_ingest.player import Player
 from nexus_ingest.rounds import Rounds
 from nexus_market.candles import Ohlcv
@@ -118,6 +117,9 @@ async def build(context: Context) -> Work:
     epoch = guard.epoch if guard else 0
     rounds = Rounds(context.bus, context.relay, epoch, context.leases.number, context.trace)
     if context.settings.ingest.market == "live":
+        # The venues' SDKs take a second to import, and a market that is played needs none of them.
+        from nexus_ingest.live.bootstrap import build_live
+
         return build_live(context, desk(context.store, context), rounds)
     return _build_played(context, rounds)
 

@@ -26,8 +26,8 @@ from nexus_ingest.live.paper import PaperMarket
 from nexus_ingest.live.recording import Known
 from nexus_ingest.live.steps import Steps
 from nexus_ingest.rounds import Rounds
-from nexus_ingest.venues import FEEDS
 from nexus_ingest.venues.feed import Feed
+from nexus_ingest.venues.table import FEEDS
 
 MILLISECONDS: Final = 1_000
 ARRIVES_WITHIN_MS: Final = 250

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import aiohttp
 
 from nexus_ingest.domain.readings import Reading, UnreadableFrame
-from nexus_ingest.venues.feed import RawFrame
+from nexus_ingest.venues.feed import RawFrame, ReadBy
 
 # Market messages are a few kilobytes at most: a longer one is refused unread. What is longer than the second
 # is not even received: the connection is given up, so that memory stays bounded.
@@ -61,6 +61,9 @@ class Talk(Protocol):
     def answers(self) -> Sequence[RawFrame]:
         """What is to be said now; asked for after each frame without readings."""
 
+    def memory(self) -> object:
+        """What it takes to read on from here, as plain values; None: nothing."""
+
     def ping(self) -> RawFrame | None:
         """The venue's own heartbeat, every `Line.ping_seconds`; None where it has none but WebSocket's."""
 
@@ -79,7 +82,9 @@ class Line:
 
 
 class Listener(Protocol):
-    def heard(self, frame: RawFrame, readings: Sequence[Reading], received_ns: int) -> None: ...
+    def heard(
+        self, read_by: ReadBy, frame: RawFrame, readings: Sequence[Reading], received_ns: int
+    ) -> None: ...
 
     def refused(self, frame: RawFrame, reason: str, received_ns: int) -> None: ...
 
@@ -92,8 +97,9 @@ class Connection:
     """
 
     def __init__(
-        self, line: Line, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse
+        self, line: Line, reader: str, session: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse
     ) -> None:
+        self.read_by = ReadBy(reader)
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._subscribed, self._spoke = asyncio.Event(), asyncio.Event()
         self._line, self._session, self._socket = line, session, socket
@@ -101,8 +107,8 @@ class Connection:
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def open(cls, line: Line, timeout_seconds: float) -> Connection:
-        """Raises Unreachable."""
+    async def open(cls, line: Line, reader: str, timeout_seconds: float) -> Connection:
+        """`reader` names this connection among all of its line. Raises Unreachable."""
         session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_seconds))
         try:
             socket = await session.ws_connect(
@@ -123,13 +129,17 @@ class Connection:
         except BaseException:
             await session.close()
             raise
-        return cls(line, session, socket)
+        return cls(line, reader, session, socket)
 
     def start(self, listener: Listener) -> None:
         for work in (self._read(listener), self._speak()):
             task = asyncio.create_task(work)
             task.add_done_callback(self._finished)
             self._tasks.append(task)
+
+    def memory(self) -> object:
+        """See `Talk.memory`."""
+        return self._talk.memory()
 
     async def ready(self, *, until_it_speaks: bool) -> None:
         """Wait until it is subscribed, and has said something of the market if that is asked for."""
@@ -178,6 +188,7 @@ class Connection:
         """All the work of one frame; nothing here may take long."""
         socket, talk, clock = self._socket, self._talk, time.time_ns
         receive, hear, heard, spoke = socket.receive, talk.hear, listener.heard, self._spoke
+        read_by = self.read_by
         while True:
             message = await receive()
             if message.type not in _DATA:
@@ -193,7 +204,7 @@ class Connection:
                 continue
             if talk.refused:
                 self._tell_refused(listener, frame, received_ns)
-            heard(frame, readings, received_ns)
+            heard(read_by, frame, readings, received_ns)
             if not readings:
                 await self._answer()
             elif not spoke.is_set():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nexus_common.contracts.instrument import Instrument, Terms
 from nexus_common.contracts.market import Bar, SessionScheduled
@@ -13,6 +13,17 @@ from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_ingest.domain.readings import Reading
 
 RawFrame = str | bytes
+
+
+class ReadBy(NamedTuple):
+    """Which connection read a frame: `public-1/3` is the third of the line `public-1`, the successor of the second.
+
+    `counts` has the places of those readings that count, where the connection that is being replaced had said the
+    rest; None: all count.
+    """
+
+    reader: str
+    counts: tuple[int, ...] | None = None
 
 
 class FeedDown(Exception):
@@ -39,6 +50,7 @@ class Sink(Protocol):
         frame: RawFrame,
         readings: Sequence[Reading],
         received_ns: int,
+        read_by: ReadBy | None = None,
     ) -> None:
         """A frame and what it says; frames that say nothing (answers to a subscription) have no readings."""
 
@@ -61,8 +73,15 @@ class Listing:
     outside: Mapping[str, int] = field(default_factory=dict)
 
 
+class Settled(NamedTuple):
+    """Funding that was settled: when it was due (ms, some milliseconds late as venues stamp it), and the rate."""
+
+    at: int
+    rate: float
+
+
 class Feed(Protocol):
-    """One venue's market data. Made by `FEEDS` in `venues/__init__.py`, run by the live service."""
+    """One venue's market data. Made by `FEEDS` in `venues/table.py`, run by the live service."""
 
     venue: Venue
 
@@ -75,6 +94,10 @@ class Feed(Protocol):
 
     def reopen(self, connection: str, reason: str) -> None:
         """Close a connection that says nothing and open another in its place."""
+
+    def memories(self) -> Mapping[str, object]:
+        """What the connections that stand have to know to read on, by `ReadBy.reader`; those that need nothing are
+        left out. Plain values."""
 
     async def bars(self, symbol: Symbol, timeframe: Timeframe, first: int, last: int) -> list[Bar]:
         """Closed bars opening from `first` to `last` (ms, both included), oldest first, over all pages.

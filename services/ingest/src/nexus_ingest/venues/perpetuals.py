@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol, TypeVar
 
@@ -45,6 +45,9 @@ class PerpetualsFeed:
 
     def reopen(self, connection: str, reason: str) -> None:
         self.sockets.reopen(connection, reason)
+
+    def memories(self) -> Mapping[str, object]:
+        return self.sockets.memories()
 
     async def bars(self, symbol: Symbol, timeframe: Timeframe, first: int, last: int) -> list[Bar]:
         return await self._rest.bars(symbol, timeframe, first, last)

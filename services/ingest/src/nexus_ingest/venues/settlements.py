@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from nexus_common.contracts.values import Symbol
-from nexus_ingest.venues.feed import FeedDown
+from nexus_ingest.venues.feed import FeedDown, Settled
 from nexus_ingest.venues.rest import Questions
 
 BINANCE_PAGE: Final = 1_000
 BYBIT_PAGE: Final = 200
-
-
-class Settled(NamedTuple):
-    """When it was due (ms, some milliseconds late as venues stamp it) and the rate, as a fraction."""
-
-    at: int
-    rate: float
 
 
 async def binance_settlements(questions: Questions, symbol: Symbol, first: int, last: int) -> list[Settled]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from nexus_common.runtime.log import get_logger
 from nexus_common.runtime.settings_sections import FeedsSettings
 from nexus_ingest.domain.readings import Reading
 from nexus_ingest.venues.connection import Connection, Line, Unreachable
-from nexus_ingest.venues.feed import RawFrame, Sink
+from nexus_ingest.venues.feed import RawFrame, ReadBy, Sink
 
 log = get_logger(__name__)
 
@@ -60,6 +60,7 @@ class KeptSocket:
         self._venue, self._line, self._sink, self._patience = venue, line, sink, patience
         self._current: Connection | None = None
         self._alive: set[Connection] = set()
+        self._attempts = 0
         # What one connection said while it replaces another; either may say it first, it is told once.
         self._overlap: set[Reading] | None = None
 
@@ -80,16 +81,23 @@ class KeptSocket:
         if self._current is not None:
             self._current.hang_up(reason)
 
+    def memories(self) -> dict[str, object]:
+        """See `Feed.memories`."""
+        memories = {each.read_by.reader: each.memory() for each in self._alive}
+        return {reader: memory for reader, memory in memories.items() if memory is not None}
+
     # -- what connections hear ------------------------------------------------------------------------
 
-    def heard(self, frame: RawFrame, readings: Sequence[Reading], received_ns: int) -> None:
+    def heard(self, read_by: ReadBy, frame: RawFrame, readings: Sequence[Reading], received_ns: int) -> None:
         overlap = self._overlap
         if overlap is not None and readings:
-            readings = [reading for reading in readings if reading not in overlap]
-            if not readings:
-                return
+            # A frame that says nothing new is passed on too: whoever reads along has to hear what was heard.
+            counts = tuple(place for place, reading in enumerate(readings) if reading not in overlap)
+            if len(counts) < len(readings):
+                readings = [readings[place] for place in counts]
+                read_by = ReadBy(read_by.reader, counts)
             overlap.update(readings)
-        self._sink.heard(self._venue, self._line.name, frame, readings, received_ns)
+        self._sink.heard(self._venue, self._line.name, frame, readings, received_ns, read_by)
 
     def refused(self, frame: RawFrame, reason: str, received_ns: int) -> None:
         self._sink.refused(self._venue, self._line.name, frame, reason, received_ns)
@@ -146,7 +154,9 @@ class KeptSocket:
 
     async def _attempt(self, until_it_speaks: bool) -> Connection:
         """Raises Unreachable."""
-        connection = await Connection.open(self._line, self._patience.opening)
+        self._attempts += 1
+        reader = f"{self._line.name}/{self._attempts}"
+        connection = await Connection.open(self._line, reader, self._patience.opening)
         self._alive.add(connection)
         connection.start(self)
         ready = asyncio.create_task(connection.ready(until_it_speaks=until_it_speaks))
@@ -194,6 +204,14 @@ class KeptSockets:
         """Nothing happens for a name that is not open."""
         if connection in self._sockets:
             self._sockets[connection].reopen(reason)
+
+    def memories(self) -> Mapping[str, object]:
+        """See `Feed.memories`."""
+        return {
+            reader: memory
+            for socket in self._sockets.values()
+            for reader, memory in socket.memories().items()
+        }
 
     @property
     def opened(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
@@ -53,6 +53,9 @@ class StockFeed:
 
     def reopen(self, connection: str, reason: str) -> None:
         self.sockets.reopen(connection, reason)
+
+    def memories(self) -> Mapping[str, object]:
+        return self.sockets.memories()
 
     async def bars(self, symbol: Symbol, timeframe: Timeframe, first: int, last: int) -> list[Bar]:
         """A bar has closed if the venue's clock was behind its end before it was asked for."""

@@ -61,6 +61,9 @@ class AlpacaTalk:
         answers, self._next = self._next, []
         return [msgspec.msgpack.encode(answer) for answer in answers]
 
+    def memory(self) -> object:
+        return None
+
     def ping(self) -> RawFrame | None:
         return None
 

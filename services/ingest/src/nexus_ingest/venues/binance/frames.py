@@ -120,6 +120,9 @@ class BinanceTalk:
     def answers(self) -> Sequence[RawFrame]:
         return ()
 
+    def memory(self) -> object:
+        return None
+
     def ping(self) -> RawFrame | None:
         return None
 

@@ -14,7 +14,7 @@ import orjson
 
 from nexus_common.contracts.values import Side, Symbol, Timeframe
 from nexus_ingest.domain.readings import KlineRead, Reading, TradeRead, UnreadableFrame
-from nexus_ingest.venues.bybit.state import BookChange, BookTop, Mark, TickerChange
+from nexus_ingest.venues.bybit.state import BookChange, BookTop, KnownTop, Mark, TickerChange
 from nexus_ingest.venues.feed import RawFrame
 from nexus_ingest.venues.texts import (
     UNDECODABLE,
@@ -70,6 +70,13 @@ class _Candle(msgspec.Struct, gc=False):
     timestamp: int
 
 
+class _Memory(msgspec.Struct):
+    """None stands for a book of which nothing was told yet."""
+
+    tops: dict[Symbol, KnownTop | None]
+    marks: dict[Symbol, TickerChange]
+
+
 _PUSH: Final = msgspec.json.Decoder(_Push)
 _TRADES: Final = msgspec.json.Decoder(list[_Trade])
 _CANDLES: Final = msgspec.json.Decoder(list[_Candle])
@@ -84,7 +91,10 @@ class BybitTalk:
     One request an instrument: the venue refuses a request as a whole when it does not know one of its topics.
     """
 
-    def __init__(self, symbols: Mapping[str, Symbol], topics: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, symbols: Mapping[str, Symbol], topics: Mapping[str, Sequence[str]], memory: object = None
+    ) -> None:
+        """`memory` is that of the talk that is continued. Raises ValueError where it is none."""
         self.refused: list[str] = []
         self._symbols = symbols
         self._topics = topics
@@ -97,6 +107,8 @@ class BybitTalk:
             "tickers": self._mark,
             **{f"kline.{interval}": _klines(timeframe) for timeframe, interval in INTERVALS.items()},
         }
+        if memory is not None:
+            self._recall(msgspec.convert(memory, _Memory))
 
     @property
     def subscribed(self) -> bool:
@@ -110,6 +122,18 @@ class BybitTalk:
 
     def answers(self) -> Sequence[RawFrame]:
         return ()
+
+    def memory(self) -> object:
+        """Books and tickers as they stand."""
+        tops = {symbol: top.known() for symbol, top in self._tops.items()}
+        marks = {symbol: mark.known() for symbol, mark in self._marks.items()}
+        return msgspec.to_builtins(_Memory(tops, marks))
+
+    def _recall(self, memory: _Memory) -> None:
+        for symbol, top in memory.tops.items():
+            self._tops[symbol] = BookTop(top)
+        for symbol, ticker in memory.marks.items():
+            self._marks[symbol] = Mark(ticker)
 
     def ping(self) -> RawFrame | None:
         return _PING

@@ -18,10 +18,10 @@ from nexus_common.runtime.settings_sections import VenueSettings
 from nexus_ingest.domain.readings import UnreadableFrame
 from nexus_ingest.venues.bybit.frames import INTERVALS
 from nexus_ingest.venues.bybit.listing import read_listing
-from nexus_ingest.venues.feed import FeedDown, Listing
+from nexus_ingest.venues.feed import FeedDown, Listing, Settled
 from nexus_ingest.venues.listing import UnreadableRow
 from nexus_ingest.venues.rest import Klines, Overheard, Questions, bar, rows
-from nexus_ingest.venues.settlements import Settled, bybit_settlements
+from nexus_ingest.venues.settlements import bybit_settlements
 from nexus_market.candles import to_millis
 
 PAGE: Final = 1_000

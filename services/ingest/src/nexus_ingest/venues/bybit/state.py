@@ -11,6 +11,7 @@ from nexus_ingest.domain.readings import BookRead, MarkRead, UnreadableFrame
 from nexus_ingest.venues.texts import check_prices, check_time, check_volume, optional_price, rate
 
 Level = tuple[str, str]  # price and size
+KnownTop = tuple[Level | None, Level | None]  # bid and ask; a side may be empty
 
 
 class BookChange(msgspec.Struct, gc=False):
@@ -23,10 +24,13 @@ class BookChange(msgspec.Struct, gc=False):
 class BookTop:
     """Best bid and ask of one instrument."""
 
-    def __init__(self) -> None:
-        self._bid: Level | None = None
-        self._ask: Level | None = None
-        self._is_known = False
+    def __init__(self, known: KnownTop | None = None) -> None:
+        self._is_known = known is not None
+        self._bid, self._ask = known or (None, None)
+
+    def known(self) -> KnownTop | None:
+        """None before the first snapshot."""
+        return (self._bid, self._ask) if self._is_known else None
 
     def change(self, symbol: Symbol, change: BookChange, at: int, *, is_snapshot: bool) -> BookRead | None:
         """The top as it now is; None while a side is empty.
@@ -71,8 +75,11 @@ class TickerChange(msgspec.Struct, rename="camel"):
 class Mark:
     """Mark price and funding of one instrument, merged from changes."""
 
-    def __init__(self) -> None:
-        self._fields = TickerChange()
+    def __init__(self, known: TickerChange | None = None) -> None:
+        self._fields = known or TickerChange()
+
+    def known(self) -> TickerChange:
+        return self._fields
 
     def change(self, symbol: Symbol, change: TickerChange, at: int, *, is_snapshot: bool) -> MarkRead | None:
         """The mark as it now is; None when nothing of it changed, or it is not known yet.

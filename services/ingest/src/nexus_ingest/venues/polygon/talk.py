@@ -59,6 +59,9 @@ class PolygonTalk:
         answers, self._next = self._next, []
         return [msgspec.json.encode(answer).decode() for answer in answers]
 
+    def memory(self) -> object:
+        return None
+
     def ping(self) -> RawFrame | None:
         return None
 
