@@ -138,6 +138,15 @@ def test_a_correction_is_recorded_if_it_says_something_else() -> None:
     given(MARKET, closed()).when(CorrectCandle(NOON, corrected("10.8"))).then_nothing()
 
 
+def test_what_was_never_recorded_is_not_corrected() -> None:
+    given(MARKET).when(CorrectCandle(NOON, corrected("10.9"))).then_nothing()
+    of_noon = Bar(1_621_252_800_000, *FIGURES)
+    later = corrected("10.9").model_copy(update={"was": of_noon, "now": of_noon._replace(close=Decimal("10.9"))})
+    given(MARKET, closed(NOON)).when(CorrectCandle(NOON, later)).then_nothing()
+    given(MARKET, closed(NOON), closed(NOON + MINUTE)).when(CorrectCandle(NOON, later)).then(later)
+    given(MARKET, closed(NOON, Timeframe.M5)).when(CorrectCandle(NOON, corrected("10.9"))).then_nothing()
+
+
 def test_a_correction_does_not_hold_back_the_candles_that_follow() -> None:
     story = given(MARKET, closed(), corrected("10.9"))
     story.when(record(closed())).then_nothing()

@@ -37,6 +37,15 @@ class CandleBundles:
         self._due[instant] = min(self._due.get(instant, _NEVER), due)
         self.due_at = min(self.due_at, due)
 
+    def replace(self, symbol: Symbol, timeframe: Timeframe, bar: Bar) -> bool:
+        """Put a bar in the place of one that has not left yet; whether there is one."""
+        candles = self._open.get(bar.open_time + slot_millis(timeframe), [])
+        for place, candle in enumerate(candles):
+            if (candle.symbol, candle.timeframe) == (symbol, timeframe):
+                candles[place] = Candle(symbol, timeframe, *bar[1:])
+                return True
+        return False
+
     def hurry(self, now: int) -> None:
         """Nothing more is awaited: repaired candles leave now; live ones when they would."""
         repaired = [instant for instant, due in self._due.items() if due > now + self._rules.flush_ms]

@@ -63,7 +63,8 @@ def decide(command: MarketCommand, state: MarketState) -> list[MarketEvent]:
             until = state.funded_until.get(funding.symbol)
             return [funding] if until is None or funding.at > until else []
         case CorrectCandle(correction=correction):
-            return [] if correction.was == correction.now else [correction]
+            news = correction.was != correction.now and _is_recorded(correction, state)
+            return [correction] if news else []
         case ScheduleSession(session=session):
             return [] if state.sessions.get(session.day) == session else [session]
         case NoteHalt(halt=halt):
@@ -119,6 +120,13 @@ def _record_candles(closed: CandlesClosed, state: MarketState) -> list[MarketEve
 
 def _is_new(until: datetime | None, at: datetime) -> bool:
     return until is None or at > until
+
+
+def _is_recorded(correction: CandleCorrected, state: MarketState) -> bool:
+    """Nothing is corrected that did not close on this stream before."""
+    until = state.closed_until.get((correction.symbol, correction.timeframe))
+    closed = correction.now.open_time + slot_millis(correction.timeframe)
+    return until is not None and closed <= to_millis(until)
 
 
 def _record_backfill(backfill: CandlesBackfilled, state: MarketState) -> list[MarketEvent]:

@@ -25,8 +25,9 @@ class SeriesTruth:
     """Takes closed klines and REST's answers as they come; tells candles in order, and what has to be asked.
 
     `next_open` is the slot that comes next: everything before it has been passed, or was never traded. A slot
-    counts as never traded when an answer lacks it that holds a later bar. The newest slots count so only where
-    the venue has sessions, when several answers lack them: elsewhere REST may merely lag.
+    counts as never traded when an answer lacks it that holds a later bar, and that was asked for after the slot
+    had settled. The newest slots count so only where the venue has sessions, when several answers lack them:
+    elsewhere REST may merely lag.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class SeriesTruth:
         self._failed = 0
         if self._has_sessions and reached < ask.last and self._absent + 1 >= self._rules.tries_until_untraded:
             reached = ask.last
-        told += self._filled(reached, found, now)
+        told += self._filled(min(reached, self._settled()), found, now)
         self._judge_answer(ask, now)
         return told + self._wanted(now)
 
@@ -194,9 +195,11 @@ class SeriesTruth:
 
     def _is_final(self, bar: Bar) -> bool:
         """What REST says of a bar that has only just closed counts where the stream says the same."""
-        if bar.open_time <= self._last_due(self._asked_at - self._rules.rest_settles_ms):
-            return True
-        return self._held.get(bar.open_time) == bar
+        return bar.open_time <= self._settled() or self._held.get(bar.open_time) == bar
+
+    def _settled(self) -> int:
+        """The newest slot that was final at REST when it was asked."""
+        return self._last_due(self._asked_at - self._rules.rest_settles_ms)
 
     def _confirmed_by(self, bar: Bar, found: set[int]) -> list[Told]:
         """A new bar of REST; what the stream said of it gives way."""
