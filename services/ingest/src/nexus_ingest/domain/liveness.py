@@ -21,7 +21,10 @@ _AFTER_CLOSE_MS = 120_000
 
 
 class Sessions:
-    """A venue's trading hours. A day of which nothing is known counts as open: silence is then told, not missed."""
+    """A venue's trading hours. A day between known ones is shut; one beyond them counts as open.
+
+    Calendars leave weekends out. Where nothing is known silence is told, not missed.
+    """
 
     def __init__(self, *, has_sessions: bool) -> None:
         self._has_sessions = has_sessions
@@ -40,10 +43,13 @@ class Sessions:
         if not self._has_sessions:
             return 0
         day = from_millis(now).astimezone(UTC).date()
-        hours = self._hours.get(day, (0, now))
+        hours = self._hours.get(day, None if self._is_between(day) else (0, now))
         if hours is None or not hours[0] <= now <= hours[1] + _AFTER_CLOSE_MS:
             return None
         return hours[0]
+
+    def _is_between(self, day: date) -> bool:
+        return bool(self._hours) and min(self._hours) < day < max(self._hours)
 
 
 @dataclass(slots=True)

@@ -187,19 +187,22 @@ class VenueCandles:
             out.append(Noted(self._venue, difference, from_millis(now)))
 
     def _correct(self, series: Series, corrected: Corrected, now: int, out: list[Output]) -> None:
-        out.append(self._correction(series.symbol, series.timeframe, corrected, now))
+        self._tell_correction(series.symbol, series.timeframe, corrected, now, out)
         if series.timeframe is not Timeframe.M1:
             return
         for timeframe, bar in self._folds[series.symbol].correct(corrected.now):
             was = self._folded[series.symbol].correct(timeframe, bar)
             if was is not None:
                 folded = Corrected(was, bar, corrected.source)
-                out.append(self._correction(series.symbol, timeframe, folded, now))
+                self._tell_correction(series.symbol, timeframe, folded, now, out)
 
-    def _correction(
-        self, symbol: Symbol, timeframe: Timeframe, corrected: Corrected, now: int
-    ) -> CandleCorrected:
-        return CandleCorrected(
+    def _tell_correction(
+        self, symbol: Symbol, timeframe: Timeframe, corrected: Corrected, now: int, out: list[Output]
+    ) -> None:
+        """A candle that has not left yet leaves as it is now: nobody could correct what he has not heard."""
+        if self._bundles.replace(symbol, timeframe, corrected.now):
+            return
+        correction = CandleCorrected(
             venue=self._venue,
             partition=PARTITION,
             symbol=symbol,
@@ -209,6 +212,7 @@ class VenueCandles:
             source=corrected.source,
             at=from_millis(now),
         )
+        out.append(correction)
 
     def _doubt(self, series: Series, unconfirmed: Unconfirmed, now: int) -> PriceDoubted:
         return PriceDoubted(

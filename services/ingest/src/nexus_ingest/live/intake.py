@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from nexus_common.contracts.values import Venue
+from nexus_common.runtime.errors import NexusError
 from nexus_ingest.domain.market_watch import MarketWatch
 from nexus_ingest.domain.readings import Reading
 from nexus_ingest.domain.watching import (
@@ -28,7 +29,13 @@ from nexus_ingest.live.recording import Known
 from nexus_ingest.venues.feed import Feed, RawFrame
 
 SAMPLE_LENGTH = 200
+# Frames of several connections are a moment out of order, and clocks are set right by seconds.
+BACK_MAX = timedelta(seconds=60)
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ClockWentBack(NexusError):
+    """Our clock is behind what was received before."""
 
 
 class Intake:
@@ -84,10 +91,16 @@ class Intake:
     def give(self, given: Input, frame: RawFrame | None = None) -> None:
         """Take an input. What was received at about the same time may come in any order; time does not go back."""
         if given.at < self._newest:
+            self._check_clock(given.at)
             given = replace(given, at=self._newest)
         self._keep_deadlines(given.at)
         self._take(given, frame)
         self._set_timer()
+
+    def _check_clock(self, at: datetime) -> None:
+        """The watch would stand still until the clock is again where it was."""
+        if self._newest - at > BACK_MAX:
+            raise ClockWentBack(f"the clock went back from {self._newest} to {at}: ingest has to start afresh")
 
     def _keep_deadlines(self, until: datetime) -> None:
         deadline = self._watch.deadline()
