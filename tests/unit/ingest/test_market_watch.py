@@ -258,6 +258,28 @@ def test_rest_that_does_not_answer_is_asked_again_with_growing_pauses() -> None:
     assert [int(pause) for pause in pauses] == [1, 2, 4, 8]
 
 
+def test_what_had_not_settled_when_it_was_asked_for_is_not_taken_as_never_traded() -> None:
+    """REST words the second bar otherwise than it will be, the third as the stream did: the second must wait."""
+    story = begun(rules=replace(QUIET, rest_settles_ms=150_000))
+    story.until(after(152))
+    (ask,) = asks(story.heard(after(180.01), kline(bar(2))))
+    outputs = story.answered(after(180.1), ask, bar(0), bar(1, close=99.0), bar(2)) + story.until(after(182))
+    assert [minute for _, _, minute, _ in candles(outputs)] == []
+    outputs += story.until(after(400))
+    for again in asks(outputs):
+        outputs += story.answered(after(400.1), again, bar(0), bar(1), bar(2))
+    assert [minute for _, _, minute, _ in candles(outputs + story.until(after(402)))] == [1, 2, 3]
+
+
+def test_a_candle_that_is_corrected_before_it_left_leaves_as_it_is_now() -> None:
+    story = begun()
+    story.heard(after(60.010), kline(bar(0)))
+    outputs = story.heard(after(60.015), kline(bar(0, close=101.0))) + story.until(after(61))
+    (closed,) = of(CandlesClosed, outputs)
+    assert [candle.close for candle in closed.candles] == [bar(0, close=101.0).close]
+    assert of(CandleCorrected, outputs) == []
+
+
 def test_an_overdue_candle_is_asked_for() -> None:
     story = begun(rules=PUNCTUAL)
     story.heard(after(60.01), kline(bar(0), symbol=ETH))
@@ -586,6 +608,32 @@ def test_a_stock_may_be_silent_while_its_venue_is_shut() -> None:
     outputs = story.until(after(5_407))
     assert len(of(Reopen, outputs)) == 1
     assert of(FeedDown, outputs)
+
+
+def test_a_weekend_that_the_calendar_leaves_out_is_no_silence() -> None:
+    story = Story(
+        symbols=(SPY,),
+        venues=(Venue.ALPACA,),
+        streamed=(Timeframe.M1,),
+        known_minute=None,
+        rules=WatchRules(),
+    )
+    friday = NOON + timedelta(days=4)
+    for days in (0, 3):
+        opens = friday + timedelta(days=days, minutes=90)
+        session = SessionScheduled(
+            venue=Venue.ALPACA,
+            day=opens.date(),
+            opens=opens,
+            closes=opens + timedelta(hours=6, minutes=30),
+            is_early_close=False,
+            sources=("alpaca",),
+        )
+        story.take(Scheduled(session, friday))
+    for ask in asks(story.opened(friday + timedelta(hours=9))):
+        story.answered(friday + timedelta(hours=9), ask)
+    outputs = story.until(friday + timedelta(hours=24))
+    assert of(Reopen, outputs) == of(FeedDown, outputs) == []
 
 
 def test_refused_frames_are_counted_and_told_once_a_minute() -> None:

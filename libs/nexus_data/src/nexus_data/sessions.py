@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -116,25 +116,47 @@ def compare(
     """
     by_venue = {session.day: session for session in told}
     by_second = {session.day: session for session in second}
-    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    sources = (str(venue), SECOND_SOURCE)
     return tuple(
-        _scheduled(venue, day, by_venue.get(day), by_second.get(day))
-        for day in days
-        if day.weekday() < _SATURDAY or day in by_venue or day in by_second
+        _scheduled(
+            venue, day, by_venue.get(day), sources, _differs(venue, by_venue.get(day), by_second.get(day))
+        )
+        for day in _days(first, last, {*by_venue, *by_second})
     )
 
 
-def _scheduled(venue: Venue, day: date, told: Session | None, second: Session | None) -> SessionScheduled:
-    differs = f"{SECOND_SOURCE} says {_hours(second)}, {venue} {_hours(told)}"
+def second_source(venue: Venue, first: date, last: date) -> tuple[SessionScheduled, ...]:
+    """The days from `first` to `last` as the second source alone has them, while the venue's calendar is silent."""
+    hours = {session.day: session for session in us_sessions().between(first, last)}
+    silent = f"{venue}'s calendar does not answer"
+    return tuple(
+        _scheduled(venue, day, hours.get(day), (SECOND_SOURCE,), silent) for day in _days(first, last, hours)
+    )
+
+
+def _days(first: date, last: date, with_session: Container[date]) -> Iterator[date]:
+    days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+    return (day for day in days if day.weekday() < _SATURDAY or day in with_session)
+
+
+def _scheduled(
+    venue: Venue, day: date, session: Session | None, sources: tuple[str, ...], disagreement: str
+) -> SessionScheduled:
     return SessionScheduled(
         venue=venue,
         day=day,
-        opens=told.opens if told else None,
-        closes=told.closes if told else None,
-        is_early_close=told is not None and told.is_early_close,
-        sources=(str(venue), SECOND_SOURCE),
-        disagreement="" if told == second else differs,
+        opens=session.opens if session else None,
+        closes=session.closes if session else None,
+        is_early_close=session is not None and session.is_early_close,
+        sources=sources,
+        disagreement=disagreement,
     )
+
+
+def _differs(venue: Venue, told: Session | None, second: Session | None) -> str:
+    if told == second:
+        return ""
+    return f"{SECOND_SOURCE} says {_hours(second)}, {venue} {_hours(told)}"
 
 
 def _hours(session: Session | None) -> str:

@@ -59,7 +59,9 @@ class Rounds:
         await self._ask(token)
         while True:
             try:
-                back = await asyncio.wait_for(self._returned.get(), ASK_AGAIN_SECONDS)
+                # Unlike wait_for this never takes a cancellation for its own.
+                async with asyncio.timeout(ASK_AGAIN_SECONDS):
+                    back = await self._returned.get()
             except TimeoutError:
                 # A service is away, or the bus lost the token: who has answered answers again.
                 await self._ask(token)

@@ -186,11 +186,13 @@ async def _connect(service: Service, settings: NexusSettings, closing: AsyncExit
 async def handled_by_all(store: EventStore) -> int:
     """A global position up to which every service has handled everything: some steps before the newest.
 
-    A step is over when all have handled it, so nothing older than the current one can be wanting.
+    A step is over when all have handled it, so nothing older than the current one can be wanting. At live venues a
+    step, however long, begins with a beat.
     """
     latest = await store.latest("market", STEPS_REPEATED)
     opening = any(recorded.event.type == "market.candles_backfilled" for recorded in latest)
-    return 0 if opening or not latest else latest[0].global_position - 1
+    begins = [*latest[:1], *await store.latest("beat", 1)]
+    return 0 if opening or not latest else min(each.global_position for each in begins) - 1
 
 
 async def _until_stopped(stopping: asyncio.Event, *works: Callable[[], Awaitable[None]]) -> None:

@@ -32,9 +32,14 @@ class MarketTime:
         self._ahead: dict[Venue, timedelta] = {}
         self._newest = _EPOCH
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the venues are real, and where our clock is."""
+        return self._speed == 1.0
+
     def begin(self, server_time: datetime) -> None:
         """Venues that play faster say once where they are; real ones are where the wall clock is."""
-        if self._speed != 1.0:
+        if not self.is_ours:
             self._wall, self._market = self._clock.now(), server_time
 
     def correct(self, venue: Venue, ahead: timedelta) -> None:
@@ -68,6 +73,6 @@ class MarketTime:
         return max(0.0, self.wall_seconds((at - self.received()).total_seconds()))
 
     def _scaled(self, wall: datetime) -> datetime:
-        if self._speed == 1.0:
+        if self.is_ours:
             return wall
         return self._market + (wall - self._wall) * self._speed

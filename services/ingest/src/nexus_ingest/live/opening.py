@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from nexus_common.contracts.feed import StartFeed
@@ -23,21 +23,27 @@ from nexus_ingest.domain.watch_rules import Series
 from nexus_ingest.live.market_time import MarketTime
 from nexus_ingest.live.recording import Request, request_of
 from nexus_ingest.live.steps import Steps
-from nexus_ingest.venues.feed import Feed, FeedDown, Listing
+from nexus_ingest.venues.feed import Feed, FeedDown, FeedRefused, Listing
 from nexus_market.candles import from_millis, slot_millis, to_millis
 
 AT_ONCE: Final = 4
 RETRY_SECONDS: Final = 5.0
 REST: Final = "rest"
+# A stock exchange is open for a fifth of the week at least.
+SHUT: Final = 6
+# REST may still change what closed in the last second.
+SETTLED: Final = timedelta(seconds=1)
 T = TypeVar("T")
 log = get_logger(__name__)
 
 
 async def insist(ask: Callable[[], Awaitable[T]], what: str, health: Health) -> T:
-    """Ask a venue until it answers; the health page says what is waited for."""
+    """Ask a venue until it answers; the health page says what is waited for. Raises FeedRefused."""
     while True:
         try:
             return await ask()
+        except FeedRefused:
+            raise
         except FeedDown as down:
             log.warning("a venue does not answer", what=what, reason=str(down))
             health.note(waiting_for=f"{what}: {down}")
@@ -122,15 +128,34 @@ class Opening:
         return to_millis(until) - slot_millis(timeframe)
 
     async def _backfill(self, series: Series, at: datetime) -> int | None:
-        venue, symbol, timeframe = series
-        slot = slot_millis(timeframe)
-        last = to_millis(at) // slot * slot - slot
-        first = last - (WARMUP_BARS - 1) * slot
-        what = f"{venue} {symbol} {timeframe} bars"
-        bars = await insist(lambda: self._feed.bars(symbol, timeframe, first, last), what, self._health)
+        bars = await self._bars_before(series, to_millis(at - SETTLED))
         for begin in range(0, len(bars), BACKFILL_BARS):
             await self._record(series, tuple(bars[begin : begin + BACKFILL_BARS]), at)
         return bars[-1].open_time if bars else None
+
+    async def _bars_before(self, series: Series, end: int) -> list[Bar]:
+        """The last WARMUP_BARS, or all there are; asked back over nights and weekends where a venue closes."""
+        slot = slot_millis(series.timeframe)
+        span = WARMUP_BARS * (1 if series.venue.is_crypto else SHUT) * slot
+        behind = end // slot * slot
+        bars: list[Bar] = []
+        while len(bars) < WARMUP_BARS:
+            earlier = await self._asked(series, behind - span, behind - slot)
+            if not earlier:
+                break
+            bars = earlier + bars
+            behind -= span
+        return bars[-WARMUP_BARS:]
+
+    async def _asked(self, series: Series, first: int, last: int) -> list[Bar]:
+        """A series whose history the venue refuses begins without one."""
+        venue, symbol, timeframe = series
+        what = f"{venue} {symbol} {timeframe} bars"
+        try:
+            return await insist(lambda: self._feed.bars(symbol, timeframe, first, last), what, self._health)
+        except FeedRefused as refused:
+            log.error("no bars to warm up with", what=what, reason=str(refused))
+            return []
 
     async def _record(self, series: Series, bars: tuple[Bar, ...], at: datetime) -> None:
         venue, symbol, timeframe = series

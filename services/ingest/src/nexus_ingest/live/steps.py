@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -29,19 +30,27 @@ from nexus_ingest.rounds import Rounds
 # Beats and candles have to differ in time for causes and turns to differ.
 TICK: Final = timedelta(microseconds=1)
 PAGE: Final = 1_000
+# Of our own time: what waits for longer, because a service or the exchange is away, comes too late.
+DECIDED_WITHIN_SECONDS: Final = 30.0
+# After a long break the bars of days come at once; one step does not take them all.
+MOST_AT_ONCE: Final = 1_000
 
 TellExchange = Callable[[datetime, Sequence[Known]], Awaitable[None]]
 
 
 class Agenda:
-    """What waits to be recorded, in the order in which it became known."""
+    """What waits to be recorded, in the order in which it became known.
 
-    def __init__(self) -> None:
-        self._waiting: deque[Known] = deque()
+    Candles that have waited here for too long are history when they are taken: nothing is to be decided on them.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._waiting: deque[tuple[float, Known]] = deque()
         self._news = asyncio.Event()
+        self._monotonic = monotonic
 
     def put(self, item: Known) -> None:
-        self._waiting.append(item)
+        self._waiting.append((self._monotonic(), item))
         self._news.set()
 
     async def wait(self, seconds: float) -> None:
@@ -56,15 +65,20 @@ class Agenda:
             return
 
     def take(self) -> list[Known]:
-        """What belongs into one step: everything up to candles of a second instant."""
+        """What belongs into one step: everything up to candles of a second instant, within reason."""
         taken: list[Known] = []
         instant: datetime | None = None
-        while self._waiting:
-            closes = fresh_close(self._waiting[0])
+        too_old = self._monotonic() - DECIDED_WITHIN_SECONDS
+        while self._waiting and len(taken) < MOST_AT_ONCE:
+            since, item = self._waiting[0]
+            if since < too_old and isinstance(item, CandlesClosed):
+                item = item.model_copy(update={"late": True})
+            closes = fresh_close(item)
             if closes is not None and instant is not None and closes != instant:
                 break
             instant = closes or instant
-            taken.append(self._waiting.popleft())
+            taken.append(item)
+            self._waiting.popleft()
         return taken
 
     def __len__(self) -> int:
@@ -112,15 +126,13 @@ class Steps:
 
     async def run(self) -> None:
         """Take steps until cancelled."""
-        listener = asyncio.ensure_future(self._rounds.listen())
-        try:
+        async with asyncio.TaskGroup() as works:
+            works.create_task(self._rounds.listen())
             await self._finish_last()
             while True:
                 await self.agenda.wait(self._beat_seconds)
                 async with self._turn:
                     await self._step(self.agenda.take())
-        finally:
-            listener.cancel()
 
     async def record_apart(self, requests: Sequence[tuple[Request, UUID]]) -> None:
         """Put on record what nobody has to answer: what is there before a market is followed."""
@@ -130,6 +142,15 @@ class Steps:
                 await self._desk.handle(request.decider, request.key, request.command, cause=cause)
             await self._desk.commit()
             await self._relay.try_publish(self._desk.take_recorded())
+
+    async def settled(self, do: Callable[[int], None]) -> bool:
+        """Call `do` with the head of the record while nothing waits to be put on it; False: something waits."""
+        async with self._turn:
+            head = await self._store.head()
+            if len(self.agenda):
+                return False
+            do(head)
+            return True
 
     async def state(self, decider: AnyDecider, key: str) -> Any:
         """The folded state of one of ingest's streams."""

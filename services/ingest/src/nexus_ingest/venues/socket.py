@@ -15,6 +15,8 @@ from nexus_ingest.domain.readings import Reading
 from nexus_ingest.venues.connection import Connection, Line, Unreachable
 from nexus_ingest.venues.feed import RawFrame, ReadBy, Sink
 
+# Readings remembered of an overlap: seconds of a busy market, however long the new connection takes.
+OVERLAP_MAX: Final = 100_000
 log = get_logger(__name__)
 
 
@@ -61,8 +63,8 @@ class KeptSocket:
         self._current: Connection | None = None
         self._alive: set[Connection] = set()
         self._attempts = 0
-        # What one connection said while it replaces another; either may say it first, it is told once.
-        self._overlap: set[Reading] | None = None
+        # What was said lately while one connection replaces another; either may say it first, it is told once.
+        self._overlap: dict[Reading, None] | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -96,7 +98,9 @@ class KeptSocket:
             if len(counts) < len(readings):
                 readings = [readings[place] for place in counts]
                 read_by = ReadBy(read_by.reader, counts)
-            overlap.update(readings)
+            overlap.update(dict.fromkeys(readings))
+            while len(overlap) > OVERLAP_MAX:
+                del overlap[next(iter(overlap))]
         self._sink.heard(self._venue, self._line.name, frame, readings, received_ns, read_by)
 
     def refused(self, frame: RawFrame, reason: str, received_ns: int) -> None:
@@ -120,7 +124,7 @@ class KeptSocket:
 
     async def _successor(self, old: Connection) -> Connection | None:
         """A connection that speaks, while the old one goes on; None when the old one ended first."""
-        self._overlap = set()
+        self._overlap = {}
         opening = asyncio.create_task(self._connected(until_it_speaks=True))
         try:
             await asyncio.wait((opening, old.ended), return_when=asyncio.FIRST_COMPLETED)
