@@ -45,7 +45,7 @@ from nexus_ingest.live.recording import Known
 from nexus_ingest.live.routines import Routines
 from nexus_ingest.live.steps import DECIDED_WITHIN_SECONDS, MOST_AT_ONCE, Agenda
 from nexus_ingest.rounds import Rounds
-from nexus_ingest.venues.feed import Feed, FeedDown, FeedRefused, Listing, Sink
+from nexus_ingest.venues.feed import Feed, FeedDown, FeedRefused, Listing, Settled, Sink
 from nexus_market.candles import from_millis, slot_millis, to_millis
 from unit.ingest.test_live_service import (
     BTC,
@@ -264,6 +264,29 @@ async def test_a_silence_that_ended_while_nobody_listened_is_forgotten() -> None
     async with again.living(again.conductor(ScriptedFeed(house.clock)).run):
         (heard,) = await again.until(StreamHeard, 1)
     assert (heard.symbol, heard.stream) == (BTC, "candles")
+
+
+async def test_funding_that_fell_due_while_nobody_listened_is_asked_for() -> None:
+    """The venue stamps some milliseconds late what the stream told on the hour; that is not settled again."""
+    house = House()
+    feed = ScriptedFeed(house.clock)
+    async with house.living(house.conductor(feed).run):
+        told = FundingSettled(venue=HOME, symbol=BTC, rate=Decimal("0.0001"), mark_price=Decimal(1), at=NOON)
+        house.steps.agenda.put(told)
+        await house.until(FundingSettled, 1)
+
+    again = House(house.store, HandClock(NOON + timedelta(hours=17)))
+    due = [to_millis(NOON + timedelta(hours=hours)) for hours in (0, 8, 16)]
+    feed = ScriptedFeed(again.clock, settled=[Settled(at + 7, 0.0002) for at in due])
+    async with again.living(again.conductor(feed).run):
+        settled = await again.until(FundingSettled, 3)
+        await again.until(Beat, len(await again.recorded(Beat)) + 2)
+
+    assert [(each.at, each.rate) for each in settled[1:]] == [
+        (NOON + timedelta(hours=hours), Decimal("0.0002")) for hours in (8, 16)
+    ]
+    assert {each.mark_price for each in settled[1:]} == {Decimal(100)}
+    assert len(await again.recorded(FundingSettled)) == 3
 
 
 # -- stocks ---------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ from nexus_ingest.live.paper import bars_of, funding_of
 from nexus_ingest.live.recording import Known
 from nexus_ingest.live.steps import Agenda, Steps
 from nexus_ingest.rounds import Rounds
-from nexus_ingest.venues.feed import Feed, FeedDown, Listing, RawFrame, Sink
+from nexus_ingest.venues.feed import Feed, FeedDown, Listing, RawFrame, ReadBy, Settled, Sink
 from nexus_market.candles import slot_millis, to_millis
 
 BTC, ETH = Symbol("BTCUSDT"), Symbol("ETHUSDT")
@@ -107,6 +107,7 @@ class ScriptedFeed:
     timeframes: tuple[Timeframe, ...] = tuple(Timeframe)
     asked: list[tuple[Symbol, Timeframe, int, int]] = field(default_factory=list)
     says: asyncio.Queue[Sequence[Reading]] = field(default_factory=asyncio.Queue)
+    settled: list[Settled] = field(default_factory=list)
     down: bool = False
     has_begun: bool = False
     is_closed: bool = False
@@ -136,6 +137,9 @@ class ScriptedFeed:
 
     async def sessions(self, first: date, last: date) -> tuple[SessionScheduled, ...]:
         return ()
+
+    async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]:
+        return [each for each in self.settled if first <= each.at <= last]
 
     async def close(self) -> None:
         self.is_closed = True
@@ -273,7 +277,7 @@ class ListTape:
 
     inputs: list[Input] = field(default_factory=list)
 
-    def take(self, given: Input, frame: RawFrame | None = None) -> None:
+    def take(self, given: Input, frame: RawFrame | None = None, read_by: ReadBy | None = None) -> None:
         self.inputs.append(given)
 
 

@@ -14,7 +14,7 @@ from nexus_common.contracts.market import FundingSettled, RecordBackfill, Record
 from nexus_common.contracts.values import Symbol, Venue
 from nexus_common.runtime.ports import Desk
 from nexus_data.market_feed import Market, Step
-from nexus_ingest.domain.candle_stream import MARKET
+from nexus_ingest.domain.candle_stream import MARKET, funding_key
 from nexus_ingest.domain.feed import FEED
 from nexus_ingest.domain.instrument import INSTRUMENT
 from nexus_ingest.domain.macro import MACRO
@@ -74,7 +74,7 @@ class Recorder:
         venue = self._market.venue_of(symbol)
         funding = FundingSettled(venue=venue, symbol=symbol, rate=rate, mark_price=bar.close, at=step.at)
         cause = timer_id(f"funding/{venue}/{symbol}", step.at)
-        await desk.handle(MARKET, f"{venue}.{symbol}.funding", RecordFunding(step.at, funding), cause=cause)
+        await desk.handle(MARKET, funding_key(venue, symbol), RecordFunding(step.at, funding), cause=cause)
 
     async def end(self, at: datetime, desk: Desk) -> None:
         for venue in sorted(self._by_venue):

@@ -48,6 +48,11 @@ def partition_key(venue: Venue, partition: int) -> str:
     return f"{venue}.{partition}"
 
 
+def funding_key(venue: Venue, symbol: Symbol) -> str:
+    """`market-{venue}.{symbol}.funding` carries the settlements of one instrument."""
+    return f"{venue}.{symbol}.funding"
+
+
 def series_key(venue: Venue, symbol: Symbol, timeframe: Timeframe) -> str:
     """`market-{venue}.{symbol}.{timeframe}` carries the backfill of one series."""
     return f"{venue}.{symbol}.{timeframe}"

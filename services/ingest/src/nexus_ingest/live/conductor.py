@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -21,6 +21,7 @@ from nexus_ingest.adapters.macro_source import MacroSource
 from nexus_ingest.adapters.tape_watch import Conditions, Standing
 from nexus_ingest.adapters.tape_writer import TapeWriter
 from nexus_ingest.adapters.tick_publisher import TickPublisher
+from nexus_ingest.domain.candle_stream import MARKET, MarketState, funding_key
 from nexus_ingest.domain.feed import FEED, FeedState
 from nexus_ingest.domain.market_watch import MarketWatch
 from nexus_ingest.domain.watch_rules import Series, WatchedVenue, WatchRules
@@ -28,6 +29,7 @@ from nexus_ingest.domain.watching import Noted, Ticks
 from nexus_ingest.live.asking import Asker
 from nexus_ingest.live.intake import Intake
 from nexus_ingest.live.market_time import MarketTime
+from nexus_ingest.live.missed_funding import MissedFunding
 from nexus_ingest.live.opening import Opened, Opening, insist
 from nexus_ingest.live.routines import Routines
 from nexus_ingest.live.steps import Steps
@@ -181,12 +183,20 @@ class Conductor:
 
     async def _together(self, feeds: Mapping[Venue, Feed], intake: Intake, asker: Asker) -> None:
         hours = self._follows.registry_hours
-        routines = Routines(feeds, self._time, intake.give, self._steps.agenda.put, hours)
+        known, chosen = self._steps.agenda.put, self._follows.symbols
+        routines = Routines(feeds, self._time, intake.give, known, hours)
+        missed = MissedFunding(feeds, chosen, self._funded, self._time, known)
         async with asyncio.TaskGroup() as works:
             works.create_task(asker.run(intake.give))
             works.create_task(routines.run())
+            works.create_task(missed.run())
             for feed in feeds.values():
                 works.create_task(feed.run(intake))
+
+    async def _funded(self, venue: Venue, symbol: Symbol) -> datetime | None:
+        """Up to when funding of an instrument is on record."""
+        state: MarketState = await self._steps.state(MARKET, funding_key(venue, symbol))
+        return state.funded_until.get(symbol)
 
     def _begin_macro(self, works: asyncio.TaskGroup) -> None:
         follows = self._follows

@@ -28,7 +28,7 @@ from nexus_common.contracts.market import (
 )
 from nexus_common.runtime.ports import Desk
 from nexus_ingest.domain.beat import BEAT, stream_key
-from nexus_ingest.domain.candle_stream import MARKET, partition_key
+from nexus_ingest.domain.candle_stream import MARKET, funding_key, partition_key
 from nexus_ingest.domain.feed import FEED
 from nexus_ingest.domain.instrument import INSTRUMENT
 from nexus_ingest.domain.macro import GLOBAL, MACRO
@@ -75,7 +75,7 @@ def request_of(item: Known, at: datetime) -> Request:
         case CandleCorrected():
             return Request(MARKET, partition_key(item.venue, item.partition), CorrectCandle(at, item))
         case FundingSettled():
-            return Request(MARKET, f"{item.venue}.{item.symbol}.funding", RecordFunding(at, item))
+            return Request(MARKET, funding_key(item.venue, item.symbol), RecordFunding(at, item))
         case Halted(venue=venue):
             return Request(MARKET, f"{venue}.halts", NoteHalt(at, _halt(item)))
         case SessionScheduled():

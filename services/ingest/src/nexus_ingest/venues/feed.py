@@ -115,5 +115,8 @@ class Feed(Protocol):
     async def sessions(self, first: date, last: date) -> tuple[SessionScheduled, ...]:
         """Trading hours by the venue's calendar; empty for a venue that never closes. Raises FeedDown."""
 
+    async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]:
+        """Funding of a perpetual from `first` to `last` (ms), oldest first; none of a stock. Raises FeedDown."""
+
     async def close(self) -> None:
         """Let go of what REST holds open."""

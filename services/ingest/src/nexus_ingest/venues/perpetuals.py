@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from nexus_common.contracts.market import Bar, SessionScheduled
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_ingest.venues.connection import Line
-from nexus_ingest.venues.feed import Listing, Sink
+from nexus_ingest.venues.feed import Listing, Settled, Sink
 from nexus_ingest.venues.socket import PATIENT, KeptSockets, Patience
 from nexus_market.instruments import DEFAULT_INSTRUMENTS, by_symbol, venue_spelling
 
@@ -24,6 +24,8 @@ class VenueRest(Protocol):
     async def server_time(self) -> tuple[datetime, int]: ...
 
     async def listing(self) -> Listing: ...
+
+    async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]: ...
 
     async def close(self) -> None: ...
 
@@ -60,6 +62,9 @@ class PerpetualsFeed:
 
     async def sessions(self, first: date, last: date) -> tuple[SessionScheduled, ...]:
         return ()
+
+    async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]:
+        return await self._rest.settlements(symbol, first, last)
 
     async def close(self) -> None:
         await self._rest.close()

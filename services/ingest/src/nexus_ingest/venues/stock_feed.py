@@ -17,7 +17,7 @@ from nexus_common.runtime.settings_sections import AlpacaSettings, FeedsSettings
 from nexus_ingest.venues.alpaca.rest import AlpacaBars, AlpacaTrading
 from nexus_ingest.venues.alpaca.talk import PACKED, AlpacaTalk
 from nexus_ingest.venues.connection import Line
-from nexus_ingest.venues.feed import Listing, Sink
+from nexus_ingest.venues.feed import Listing, Settled, Sink
 from nexus_ingest.venues.http import HttpQuestions
 from nexus_ingest.venues.polygon.rest import PolygonBars
 from nexus_ingest.venues.polygon.talk import PolygonTalk
@@ -74,6 +74,9 @@ class StockFeed:
 
     async def sessions(self, first: date, last: date) -> tuple[SessionScheduled, ...]:
         return await self._trading.sessions(first, last)
+
+    async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]:
+        return []
 
     async def close(self) -> None:
         await self._history.close()
