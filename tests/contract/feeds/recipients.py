@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from nexus_common.contracts.market import Bar
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_ingest.domain.readings import KlineRead, Reading
-from nexus_ingest.venues.feed import RawFrame
+from nexus_ingest.venues.feed import RawFrame, ReadBy
 from nexus_market.candles import Series
 
 Figures = tuple[float, ...]
@@ -39,6 +39,7 @@ class Recipient:
         frame: RawFrame,
         readings: Sequence[Reading],
         received_ns: int,
+        read_by: ReadBy | None = None,
     ) -> None:
         for reading in readings:
             self.readings[type(reading)] += 1

@@ -37,6 +37,9 @@ class EchoTalk:
     def answers(self) -> Sequence[RawFrame]:
         return ()
 
+    def memory(self) -> object:
+        return None
+
     def ping(self) -> RawFrame | None:
         return "ping"
 

@@ -25,7 +25,7 @@ from nexus_ingest.domain.watching import (
     TimePassed,
     Unanswered,
 )
-from nexus_ingest.venues.feed import FeedDown, RawFrame
+from nexus_ingest.venues.feed import FeedDown, RawFrame, ReadBy
 from nexus_ingest.venues.perpetuals import PerpetualsFeed
 from nexus_market.candles import from_millis, slot_millis, to_millis
 
@@ -86,6 +86,7 @@ class WatchedFeed:
         frame: RawFrame,
         readings: Sequence[Reading],
         received_ns: int,
+        read_by: ReadBy | None = None,
     ) -> None:
         self._frames += 1
         for reading in readings:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -21,9 +23,9 @@ from nexus_common.contracts.market import Bar, SessionScheduled
 from nexus_common.contracts.tick import TradeTick
 from nexus_common.contracts.values import Side, Symbol, Timeframe, Venue
 from nexus_common.runtime.errors import ConfigurationError
-from nexus_data.tape import Tape
+from nexus_data.tape import Tape, read_rows
 from nexus_data.tape_format import Kind, Table, figure, ticks_table
-from nexus_data.tape_segment import from_micros, to_micros
+from nexus_data.tape_segment import OpenSegment, from_micros, to_micros
 from nexus_ingest.adapters import tape_writer
 from nexus_ingest.adapters.tape_inputs import input_of, row_of
 from nexus_ingest.adapters.tape_writer import TapeWriter
@@ -276,6 +278,7 @@ def test_a_part_that_cannot_be_read_is_left_out_of_the_sealed_segment(
         tape.write()
     second = sorted((tmp_path / "open").glob("*/*.parquet"))[1]
     second.write_bytes(second.read_bytes()[:40])
+    tape.let_go()
     facts = written(tmp_path)
     assert [fact.rows for fact in facts if isinstance(fact, TapeSealed)] == [2]
     assert [row.sequence for _, row in Tape(tmp_path).inputs()] == [1, 3]
@@ -316,6 +319,7 @@ def test_segments_beyond_their_days_are_dropped_and_told(
     assert [fact.name for fact in dropped] == [fact.name for fact in tape.sealed()[:2]]
     assert {fact.reason for fact in dropped} == {"retention"}
     assert not any((tmp_path / fact.name).exists() for fact in dropped)
+    tape.finish()
 
 
 def test_a_disk_that_cannot_follow_costs_inputs_which_are_counted_on_the_tape(
@@ -332,6 +336,164 @@ def test_a_disk_that_cannot_follow_costs_inputs_which_are_counted_on_the_tape(
     rows = [row for _, row in Tape(tmp_path).inputs()]
     assert [row.kind for row in rows] == ["text", "text", "text", "lost", "text"]
     assert rows[3].payload == b"2"
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import test_tape as t
+tape = t.writer(Path(sys.argv[1]), minutes=1)
+assert tape._take_over()
+def part(minute, payload):
+    tape.take(*t.heard(t.Venue.BINANCE, minute * 60, payload))
+    tape._guarded(tape._write_part)
+part(0, "1")
+part(0.5, "2")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+for minute in range(1, 4):
+    part(minute, str(minute) * 9)
+    assert tape.health["problem"], minute
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+part(5, "5")
+assert tape.health["problem"] == "", tape.health
+part(7, "7")
+tape._guarded(tape._seal)
+for fact in tape.facts():
+    print(fact.name, fact.rows)
+"""
+
+
+def test_a_full_disk_costs_inputs_is_told_once_and_what_waits_is_sealed_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("cannot be written") + result.stdout.count("cannot be written") == 1
+    sealed = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("binance/")]
+    assert sealed == ["2", "1", "1"]
+    assert [row.sequence for _, row in Tape(tmp_path).inputs()] == [1, 2, 6, 7]
+
+
+def test_what_is_too_old_is_dropped_though_sealing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = 86_400
+    tape = by_hand(tmp_path, monkeypatch, minutes=60, days=1)
+    tape.take(*heard(Venue.BINANCE, 0, "1"))
+    tape.finish()
+    tape = by_hand(tmp_path, monkeypatch, minutes=60, days=1)
+    tape.take(*heard(Venue.BINANCE, day, "2"))
+    tape.write()
+    with monkeypatch.context() as full:
+        full.setattr(OpenSegment, "seal", refuse)
+        tape.take(*heard(Venue.BINANCE, 3 * day, "3"))
+        tape.write()
+    assert [type(fact) for fact in tape.facts] == [TapeDropped]
+    tape.finish()
+    assert [fact.rows for fact in tape.sealed()] == [1, 1]
+
+
+def refuse(segment: OpenSegment) -> None:
+    raise OSError("no space left on device")
+
+
+def test_two_processes_do_not_write_one_tape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one, to whom the lease went, tapes nothing until the first has let go; then it goes on."""
+    monkeypatch.setattr(tape_writer, "PART_SECONDS", 0.02)
+    first, second = writer(tmp_path), writer(tmp_path)
+    first.open()
+    second.open()
+    first.take(*heard(Venue.BINANCE, 0, "1"))
+    second.take(*heard(Venue.BINANCE, 1, "2"))
+    assert second.health["lost"] == 1
+    assert second.health["problem"] == "another process writes this tape"
+    first.close()
+    while second.health["problem"]:
+        threading.Event().wait(0.01)
+    assert second.wants_state
+    second.take(*heard(Venue.BINANCE, 2, "3"))
+    second.close()
+    facts = [*first.facts(), *second.facts()]
+    assert Tape(tmp_path).check(hashes(facts)) == []
+    rows = [row for _, row in Tape(tmp_path).inputs()]
+    assert [(row.kind, row.payload) for row in rows] == [("text", b"1"), ("text", b"3"), ("lost", b"1")]
+
+
+def test_a_clock_that_went_back_between_runs_changes_no_order_and_no_number(tmp_path: Path) -> None:
+    written(tmp_path, heard(Venue.BINANCE, 3_600, "1"), heard(Venue.BINANCE, 3_601, "2"))
+    written(tmp_path, heard(Venue.BINANCE, 0, "3"))
+    told = hashes(written(tmp_path, heard(Venue.BINANCE, 60, "4")))
+    assert [row.payload for _, row in Tape(tmp_path).inputs()] == [b"1", b"2", b"3", b"4"]
+    assert [row.sequence for _, row in Tape(tmp_path).inputs()] == [1, 2, 3, 4]
+    assert Tape(tmp_path).untold(told) == []
+
+
+def test_a_segment_whose_every_figure_is_left_out_has_no_file(tmp_path: Path) -> None:
+    tape = writer(tmp_path)
+    tape.open()
+    tape.take_ticks(Ticks(Venue.BINANCE, [trade("1e5")], at(0)))
+    tape.close()
+    assert tape.facts() == []
+    assert tape.health["problem"] == ""
+
+
+def test_sealing_that_was_broken_off_while_it_removed_parts_keeps_what_is_sealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill: some parts are gone, the sealed file is whole."""
+    tape = by_hand(tmp_path, monkeypatch, minutes=60)
+    for number in range(3):
+        tape.take(*heard(Venue.BINANCE, number, str(number)))
+        tape.write()
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", lambda folder, **how: first_part_of(folder).unlink(missing_ok=True))
+        tape.finish()
+    again = written(tmp_path)
+    assert [fact.rows for fact in again if isinstance(fact, TapeSealed)] == [3]
+    assert len(inputs(tmp_path)) == 3
+
+
+def first_part_of(folder: Path) -> Path:
+    return min(folder.glob("*.parquet"), default=folder / "none")
+
+
+def test_a_newest_file_that_cannot_be_read_stops_nobody_from_writing(tmp_path: Path) -> None:
+    [fact] = written(tmp_path, heard(Venue.BINANCE, 0, "1"), heard(Venue.BINANCE, 1, "2"))
+    (tmp_path / fact.name).write_bytes(b"torn")
+    written(tmp_path, heard(Venue.BINANCE, 60, "3"))
+    newest = Tape(tmp_path).sealed()[-1]
+    [row] = read_rows(newest.path)
+    assert row.sequence > 1_000_000_000
+    assert [file.rows for file in Tape(tmp_path).sealed()] == [None, 1]
+
+
+@pytest.mark.parametrize(
+    "name", ["binance/frames/copy.parquet", "binance/notes.txt", "kraken/frames/{}", "x/y"]
+)
+def test_a_file_that_is_none_of_the_tape_is_found(tmp_path: Path, name: str) -> None:
+    noted = hashes(written(tmp_path, heard(Venue.BINANCE, 0, "1")))
+    foreign = tmp_path / name.format(Path(next(iter(noted))).name)
+    foreign.parent.mkdir(parents=True, exist_ok=True)
+    foreign.write_bytes(b"")
+    found = [(finding.name, finding.problem) for finding in Tape(tmp_path).check(noted)]
+    assert found == [(foreign.relative_to(tmp_path).as_posix(), "is no file of a tape")]
+
+
+def test_frames_that_wait_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tape_writer, "WAITING_BYTES_MAX", 1_000)
+    tape = by_hand(tmp_path, monkeypatch, minutes=60)
+    for number in range(5):
+        tape.take(Refused(Venue.BINANCE, "main", "oversized", "", at(number)), "x" * 300)
+    assert tape.writer.health["lost"] == 2
+    tape.finish()
 
 
 def test_without_frames_the_ticks_are_taped_alone(tmp_path: Path) -> None:
@@ -375,6 +537,7 @@ class by_hand:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, minutes: int, days: int = 14) -> None:
         monkeypatch.setattr(tape_writer, "PART_SECONDS", 3_600)
         self.writer = writer(folder, minutes, days)
+        assert self.writer._take_over()
         self.facts: list[TapeSealed | TapeDropped] = []
         self.take: Callable[..., None] = self.writer.take
 
@@ -385,7 +548,12 @@ class by_hand:
     def finish(self) -> None:
         self.write()
         self.writer._seal()
+        self.let_go()
         self.facts += self.writer.facts()
+
+    def let_go(self) -> None:
+        assert self.writer._lock_file is not None
+        self.writer._lock_file.close()
 
     def sealed(self) -> list[TapeSealed]:
         return [fact for fact in self.facts if isinstance(fact, TapeSealed)]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import orjson
 import polars as pl
 import pytest
@@ -25,8 +26,10 @@ from nexus_data.data_directory import DataDirectory
 from nexus_data.side_series import funding_file, read_funding
 from nexus_data.tape import Tape
 from nexus_data.tape_format import Table, figure
-from nexus_ingest.adapters.tape_watch import Conditions
+from nexus_ingest.adapters import tape_writer
+from nexus_ingest.adapters.tape_watch import Conditions, Standing
 from nexus_ingest.adapters.tape_writer import TapeWriter
+from nexus_ingest.domain.candle_truth import SeriesTruth
 from nexus_ingest.domain.feed import FEED
 from nexus_ingest.domain.readings import UnreadableFrame
 from nexus_ingest.domain.watch_rules import Series, WatchedVenue, WatchRules
@@ -121,6 +124,7 @@ class Session:
             known=((Series(Venue.BINANCE, BTC, Timeframe.M1), slot(known)),),
             readers={Venue.BINANCE: "binance"},
         )
+        self.conditions = conditions
         self.tape.open()
         self.tape.started(at, conditions)
         self.watch = conditions.watch()
@@ -134,12 +138,22 @@ class Session:
         else:
             await self.take(Heard(Venue.BINANCE, "main", readings, at), text)
 
+    async def end_part(self) -> None:
+        """What the tape's thread and the live service do every few seconds."""
+        self.tape._write_part()
+        if self.tape.wants_state:
+            head = await self.store.head()
+            conditions = msgspec.structs.replace(self.conditions, head=head, known=())
+            standing = Standing(conditions, self.watch.state(), {})
+            self.tape.stands(self.newest, standing.encoded())
+
     async def take(self, given: Input, text: str | None = None) -> None:
         while (due := self.watch.deadline()) is not None and due < given.at:
             await self._give(TimePassed(due))
         await self._give(given, text)
 
     async def _give(self, given: Input, text: str | None = None) -> None:
+        self.newest = given.at
         self.tape.take(given, text)
         outputs = self.watch.take(given)
         for output in outputs:
@@ -173,6 +187,8 @@ async def play(session: Session, first: int, last: int) -> None:
                 mark(slot(minute) + second * 1_000, slot(2 if minute < 2 else 482)),
             )
             await session.hear(at + timedelta(milliseconds=2), kline(minute, closed=False, close="100.25"))
+            if second == 31:
+                await session.end_part()
         if minute == CORRECTED:
             await session.hear(begins + timedelta(seconds=59.5), '{"stream":"btcusdt@trade","data":{"e":"tra')
         if minute != MISSED:
@@ -196,6 +212,12 @@ def recorded(folder: Path, *spans: tuple[int, int]) -> MemoryStore:
 
     asyncio.run(run())
     return store
+
+
+@pytest.fixture(autouse=True)
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of the tape are written where a session says so."""
+    monkeypatch.setattr(tape_writer, "PART_SECONDS", 3_600)
 
 
 @pytest.fixture
@@ -268,9 +290,77 @@ def test_what_the_tape_no_longer_leads_to_is_missed(store: MemoryStore, tmp_path
     assert not asyncio.run(replay_tape(Tape(tmp_path), store)).equal
 
 
-def test_a_tape_without_the_beginning_of_a_run_cannot_be_compared(store: MemoryStore, tmp_path: Path) -> None:
-    first = Tape(tmp_path).sealed(Table.FRAMES)[0]
-    first.path.unlink()
+@pytest.mark.parametrize("dropped", [1, 2])
+def test_a_run_whose_beginning_was_dropped_is_taken_up_where_a_segment_begins(
+    store: MemoryStore, tmp_path: Path, dropped: int
+) -> None:
+    whole = asyncio.run(replay_tape(Tape(tmp_path), store))
+    frames = Tape(tmp_path).sealed(Table.FRAMES)
+    assert len(frames) > 2
+    for file in frames[:dropped]:
+        file.path.unlink()
+    outcome = asyncio.run(replay_tape(Tape(tmp_path), store))
+    assert outcome.divergence is None
+    assert outcome.runs == 1
+    assert 0 < outcome.skipped < outcome.inputs
+    assert 0 < outcome.candles < whole.candles
+    assert outcome.since is not None
+    assert outcome.since >= frames[dropped].began
+    imported = import_tape(Tape(tmp_path), tmp_path / "data")
+    closing = [minute for minute in range(MINUTES) if BEGIN + timedelta(minutes=minute + 1) > outcome.since]
+    assert imported.files[f"ohlcv/binance_um/{BTC}-1m.parquet"] == len(closing)
+    assert [hole.split(" ")[:3] for hole in imported.holes] == [[str(outcome.skipped), "inputs", "before"]]
+
+
+def test_a_changed_frame_behind_the_beginning_is_found_from_the_middle_too(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    def dearer(row: dict[str, object]) -> dict[str, object]:
+        payload = row["payload"]
+        assert isinstance(payload, bytes)
+        if row["kind"] == "text" and b'"x":true' in payload and f'"t":{slot(7)}'.encode() in payload:
+            return {**row, "payload": payload.replace(b'"v":"8.25"', b'"v":"8.26"')}
+        return row
+
+    Tape(tmp_path).sealed(Table.FRAMES)[0].path.unlink()
+    rewrite(tmp_path, dearer)
+    divergence = asyncio.run(replay_tape(Tape(tmp_path), store)).divergence
+    assert divergence is not None
+    assert "leads to something else" in divergence.what
+
+
+def test_a_watch_that_is_given_what_another_remembers_is_the_same(tmp_path: Path) -> None:
+    """Attribute by attribute, so that whatever a watch comes to remember has to be in its state."""
+    session = Session(MemoryStore(), tmp_path)
+    asyncio.run(play(session, 0, MINUTES))
+    session.tape.close()
+    standing = Standing(session.conditions, session.watch.state(), {})
+    again = msgspec.msgpack.decode(standing.encoded(), type=Standing)
+    assert parts(again.conditions.watch(again.state)) == parts(session.watch)
+    assert parts(again.conditions.watch()) != parts(session.watch)
+
+
+def parts(thing: object, seen: tuple[int, ...] = ()) -> object:
+    """All that an object is made of, down to plain values; methods by their names."""
+    if id(thing) in seen:
+        return "itself"
+    seen = (*seen, id(thing))
+    if isinstance(thing, dict):
+        return {key: parts(value, seen) for key, value in thing.items()}
+    if isinstance(thing, set) and any(isinstance(each, SeriesTruth) for each in thing):
+        return {each.series for each in thing}
+    if isinstance(thing, list | tuple):
+        return [parts(each, seen) for each in thing]
+    if callable(thing):
+        return getattr(thing, "__name__", "")
+    if not type(thing).__module__.startswith("nexus_ingest.domain"):
+        return thing
+    names = getattr(thing, "__slots__", None) or vars(thing)
+    return {name: parts(getattr(thing, name), seen) for name in names}
+
+
+def test_a_tape_without_frames_of_a_beginning_cannot_be_compared(store: MemoryStore, tmp_path: Path) -> None:
+    rewrite(tmp_path, lambda row: None if row["kind"] in ("started", "state") else row)
     with pytest.raises(ConfigurationError, match="no run begins on this tape"):
         asyncio.run(replay_tape(Tape(tmp_path), store))
     imported = import_tape(Tape(tmp_path), tmp_path / "data")

@@ -16,10 +16,21 @@ from nexus_common.contracts.feed import TapeDropped
 from nexus_common.contracts.values import Venue
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_data.tape_format import Kind, Table, TapeRow
-from nexus_data.tape_segment import began_at, hash_of, open_folders, parts_of
+from nexus_data.tape_segment import (
+    OPEN,
+    UNFINISHED,
+    began_at,
+    first_sequence,
+    hash_of,
+    open_folders,
+    parts_of,
+    rows_in,
+)
 
 READ_ROWS: Final = 20_000
 RETENTION: Final = "retention"
+# More than a segment can hold.
+UNREADABLE_HOLDS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +44,13 @@ class TapeFile:
     path: Path
 
     @property
-    def rows(self) -> int:
-        return int(pl.scan_parquet(self.path).select(pl.len()).collect().item())
+    def rows(self) -> int | None:
+        """None: it cannot be read."""
+        return rows_in(self.path)
+
+    @property
+    def is_readable(self) -> bool:
+        return self.rows is not None
 
     @property
     def size_bytes(self) -> int:
@@ -65,14 +81,26 @@ class Tape:
         self.folder = folder
 
     def sealed(self, table: Table | None = None) -> list[TapeFile]:
-        """Sealed files, oldest first."""
+        """Sealed files in the order of their inputs, whatever the clock did meanwhile."""
         found = []
         for path in self.folder.glob(f"*/{table or '*'}/*.parquet"):
-            began = began_at(path.stem)
-            if began is not None and path.parent.name in set(Table):
+            began, venue = began_at(path.stem), path.parts[-3]
+            if began is not None and path.parent.name in set(Table) and venue in set(Venue):
                 name = path.relative_to(self.folder).as_posix()
-                found.append(TapeFile(name, Venue(path.parts[-3]), Table(path.parent.name), began, path))
-        return sorted(found, key=lambda file: (file.path.stem, file.name))
+                found.append(TapeFile(name, Venue(venue), Table(path.parent.name), began, path))
+        return sorted(found, key=lambda file: (*_place(file.path.stem), file.name))
+
+    def foreign(self) -> list[str]:
+        """Files in the folders of sealed ones that are none."""
+        known = {file.path for file in self.sealed()}
+        paths = [
+            path
+            for folder in self.folder.iterdir()
+            if folder.is_dir() and folder.name != OPEN
+            for path in folder.rglob("*")
+            if path.is_file() and path not in known and path.suffix != UNFINISHED
+        ]
+        return sorted(path.relative_to(self.folder).as_posix() for path in paths)
 
     def venues(self) -> tuple[Venue, ...]:
         return tuple(venue for venue in Venue if any(True for _ in self._files(venue, Table.FRAMES)))
@@ -96,13 +124,15 @@ class Tape:
         return pl.scan_parquet(files) if files else None
 
     def last_sequence(self) -> int:
-        """The highest number handed out; 0: the tape is empty. Only the newest files are looked at."""
+        """The highest number handed out; 0: the tape is empty. Only the newest files are looked at.
+
+        A newest file that cannot be read leaves room for what it may have held.
+        """
         newest = 0
         for venue in Venue:
             files = list(self._files(venue, Table.FRAMES))
             if files:
-                highest = pl.scan_parquet(files[-1]).select(pl.col("sequence").max()).collect().item()
-                newest = max(newest, int(highest))
+                newest = max(newest, _highest(files[-1]))
         return newest
 
     def drop_before(self, moment: datetime) -> list[TapeDropped]:
@@ -116,7 +146,7 @@ class Tape:
 
     def check(self, noted: Mapping[str, str]) -> list[Finding]:
         """Compare the sealed files with the hashes that were noted of them, by name; `untold` ones are left out."""
-        findings = []
+        findings = [Finding(name, "is no file of a tape") for name in self.foreign()]
         untold = {file.name for file in self.untold(noted)}
         present = {file.name: file for file in self.sealed() if file.name not in untold}
         for name in sorted({*present, *noted}):
@@ -130,9 +160,9 @@ class Tape:
         return findings
 
     def untold(self, noted: Collection[str]) -> list[TapeFile]:
-        """Files behind the last noted segment: sealed as a run ended, and told as the next one begins."""
-        last = max((Path(name).stem for name in noted), default="")
-        return [file for file in self.sealed() if file.path.stem > last]
+        """Files of segments behind the last noted one: sealed as a run ended, and told as the next one begins."""
+        last = max((_place(Path(name).stem) for name in noted), default=None)
+        return [file for file in self.sealed() if last is None or _place(file.path.stem) > last]
 
     def _files(self, venue: Venue, table: Table) -> Iterator[Path]:
         sealed = [file.path for file in self.sealed(table) if file.venue is venue]
@@ -146,6 +176,17 @@ class Tape:
         for path in self._files(venue, Table.FRAMES):
             for row in read_rows(path):
                 yield venue, row
+
+
+def _place(segment: str) -> tuple[int, str]:
+    return first_sequence(segment), segment
+
+
+def _highest(path: Path) -> int:
+    try:
+        return int(pl.scan_parquet(path).select(pl.col("sequence").max()).collect().item())
+    except (pl.exceptions.PolarsError, OSError):
+        return first_sequence(path.stem) + UNREADABLE_HOLDS
 
 
 def read_rows(path: Path) -> Iterator[TapeRow]:

@@ -29,10 +29,15 @@ class Table(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a row of `frames` is. `text` and `binary` are frames; `lost` counts inputs that were not taped."""
+    """What a row of `frames` is. `text` and `binary` are frames, `partly` is one of which not all that it says counts.
+
+    `started` and `state` say what a watch is made with, and what one remembered; `lost` counts inputs that were
+    not taped.
+    """
 
     TEXT = "text"
     BINARY = "binary"
+    PARTLY = "partly"
     REFUSED = "refused"
     OPENED = "opened"
     CLOSED = "closed"
@@ -42,11 +47,15 @@ class Kind(StrEnum):
     SCHEDULED = "scheduled"
     TIME_PASSED = "time_passed"
     STARTED = "started"
+    STATE = "state"
     LOST = "lost"
 
 
 class TapeRow(NamedTuple):
-    """One input of the watch. `payload` is the frame itself, or the other input as JSON."""
+    """One input of the watch. `payload` is the frame itself, or the other input as JSON; that of `state` is msgpack.
+
+    `connection` of a frame is who read it: `public-1/3` is the third connection of the line `public-1`.
+    """
 
     sequence: int
     received: int

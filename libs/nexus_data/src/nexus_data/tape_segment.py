@@ -25,6 +25,7 @@ from nexus_common.contracts.values import Venue
 from nexus_data.tape_format import Table, file_name
 
 OPEN: Final = "open"
+UNFINISHED: Final = ".unfinished"
 # On raw frames level 9 takes a fifth off what level 3 leaves; beyond it only the time grows.
 LEVEL: Final = 9
 PART_LEVEL: Final = 1
@@ -42,6 +43,12 @@ def began_at(segment: str) -> datetime | None:
     """When a segment began; None: this is no segment's name."""
     match = _NAME.fullmatch(segment)
     return None if match is None else datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def first_sequence(segment: str) -> int:
+    """The number of a segment's first input, as its name says; 0: it has ticks alone."""
+    match = _NAME.fullmatch(segment)
+    return 0 if match is None else int(match[2])
 
 
 def hash_of(path: Path) -> str:
@@ -74,29 +81,37 @@ class OpenSegment:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._parts += 1
         path = self._folder / f"{venue}-{table}-{self._parts:06d}.parquet"
-        unfinished = path.with_suffix(".unfinished")
+        unfinished = path.with_suffix(UNFINISHED)
         rows.write_parquet(unfinished, compression="zstd", compression_level=PART_LEVEL, statistics=False)
         unfinished.rename(path)
 
     def seal(self) -> Seal:
         """Join the parts to one file a venue and table, then remove them.
 
-        A crash within leaves the parts, and sealing again gives the same files.
+        A crash within leaves all parts, and sealing again gives the same files, or none under their name.
         """
         sealed: list[TapeSealed] = []
         unreadable: list[str] = []
         for (venue, table), parts in sorted(_by_table(self._folder).items()):
-            readable = [part for part in parts if _rows_in(part) is not None]
-            unreadable += [part.name for part in parts if part not in readable]
+            rows = {part: rows_in(part) for part in parts}
+            readable = [part for part in parts if rows[part]]
+            unreadable += [part.name for part in parts if rows[part] is None]
             if readable:
                 sealed.append(self._join(venue, table, readable))
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove_parts()
         return Seal(tuple(sealed), tuple(unreadable))
+
+    def _remove_parts(self) -> None:
+        done = self._folder.with_name(f"{self.name}.sealed")
+        shutil.rmtree(done, ignore_errors=True)
+        if self._folder.is_dir():
+            self._folder.rename(done)
+        shutil.rmtree(done, ignore_errors=True)
 
     def _join(self, venue: Venue, table: Table, parts: list[Path]) -> TapeSealed:
         path = self._tape / file_name(venue, table, self.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
+        unfinished = path.with_suffix(UNFINISHED)
         pl.scan_parquet(parts).sink_parquet(
             unfinished,
             compression="zstd",
@@ -137,7 +152,7 @@ def open_folders(tape: Path) -> list[Path]:
 
 def parts_of(folder: Path, venue: Venue, table: Table) -> list[Path]:
     """The readable parts of one table of an open segment, in the order of their writing."""
-    return [part for part in _by_table(folder).get((venue, table), []) if _rows_in(part) is not None]
+    return [part for part in _by_table(folder).get((venue, table), []) if rows_in(part) is not None]
 
 
 def _by_table(folder: Path) -> dict[tuple[Venue, Table], list[Path]]:
@@ -154,7 +169,7 @@ def _matching(folder: Path) -> Iterator[tuple[Path, re.Match[str]]]:
             yield path, match
 
 
-def _rows_in(path: Path) -> int | None:
+def rows_in(path: Path) -> int | None:
     """How many rows a file holds; None: it cannot be read."""
     try:
         return int(pl.scan_parquet(path).select(pl.len()).collect().item())

@@ -81,6 +81,11 @@ def import_tape(tape: Tape, to: Path, progress: Progress = lambda count, at: Non
                     gathered.take(output)
                 if watching.inputs % 10_000 == 0:
                     progress(watching.inputs, step.at)
+    if watching.skipped and watching.since is not None:
+        imported.holes.append(
+            f"{watching.skipped} inputs before {watching.since:%Y-%m-%d %H:%M:%S} are left out: their run began on "
+            "segments that are gone"
+        )
     imported.corrected = gathered.corrected
     for name, frame in (*_series(gathered), *_ticks(tape)):
         imported.files[name] = _write(to / name, frame)

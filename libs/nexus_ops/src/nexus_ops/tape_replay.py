@@ -80,9 +80,15 @@ class Divergence:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a replay of the tape found. `one_sided` counts events at the end of runs that only one side has."""
+    """What a replay of the tape found. `one_sided` counts events at the end of runs that only one side has.
+
+    `since` is set where the first run's beginning is gone, and it was taken up in its middle; `skipped` counts the
+    inputs before.
+    """
 
     inputs: int = 0
+    skipped: int = 0
+    since: datetime | None = None
     frames: int = 0
     runs: int = 0
     events: int = 0
@@ -98,6 +104,8 @@ class Outcome:
     def to_json(self) -> dict[str, object]:
         return {
             "inputs": self.inputs,
+            "skipped": self.skipped,
+            "since": None if self.since is None else self.since.isoformat(),
             "frames": self.frames,
             "runs": self.runs,
             "events": self.events,
@@ -149,6 +157,7 @@ async def replay_tape(tape: Tape, store: EventStore, progress: Progress = lambda
             break
     comparing.end()
     comparing.outcome.inputs, comparing.outcome.frames = watching.inputs, watching.frames
+    comparing.outcome.skipped, comparing.outcome.since = watching.skipped, watching.since
     return comparing.outcome
 
 

@@ -47,7 +47,8 @@ def list_segments(
     table = columns("segment", ">rows", ">KiB", ">bytes a row")
     for file in files:
         count, size = file.rows, file.size_bytes
-        table.add_row(file.name, f"{count:,}", f"{size / 1024:,.0f}", f"{size / max(count, 1):.1f}")
+        shown = ("unreadable", "-") if count is None else (f"{count:,}", f"{size / max(count, 1):.1f}")
+        table.add_row(file.name, shown[0], f"{size / 1024:,.0f}", shown[1])
     console.print(table)
 
 
@@ -112,6 +113,12 @@ def _show_replay(outcome: Outcome) -> None:
         f"{outcome.inputs} inputs of {outcome.runs} runs watched again, {outcome.frames} frames among them; "
         f"{outcome.events} events compared, {outcome.candles} candles in them"
     )
+    if outcome.since is not None:
+        console.print(
+            f"taken up at {outcome.since:%Y-%m-%d %H:%M:%S}, where a segment has the state of the watch: "
+            f"the {outcome.skipped} inputs before belong to a run whose beginning was dropped",
+            style="dim",
+        )
     if outcome.one_sided:
         console.print(f"{outcome.one_sided} events at the end of runs are on one side only", style="dim")
     if outcome.divergence is None:

@@ -28,10 +28,11 @@ from nexus_ingest.domain.watching import (
     TimePassed,
     Unanswered,
 )
-from nexus_ingest.venues.feed import RawFrame
+from nexus_ingest.venues.feed import RawFrame, ReadBy
 
 Decode = Callable[[Venue, str, RawFrame], Sequence[Reading]]
-"""What a frame of a venue's connection says; raises UnreadableFrame."""
+"""What a frame says to the connection that read it; raises UnreadableFrame."""
+FRAMES: Final = frozenset({Kind.TEXT.value, Kind.BINARY.value, Kind.PARTLY.value})
 
 _KINDS: Final[dict[type[Input], Kind]] = {
     Refused: Kind.REFUSED,
@@ -47,8 +48,15 @@ _TYPES: Final = {kind.value: type_ for type_, kind in _KINDS.items()}
 _BEHIND: Final = b"\n"
 
 
-def row_of(sequence: int, given: Input, frame: RawFrame | None) -> TapeRow:
-    """An input as a row; `frame` belongs to Heard and Refused.
+class _Counts(msgspec.Struct, frozen=True):
+    """Stands before a frame of kind `partly`: the places of the readings that count."""
+
+    places: tuple[int, ...]
+    is_text: bool
+
+
+def row_of(sequence: int, given: Input, frame: RawFrame | None, read_by: ReadBy | None = None) -> TapeRow:
+    """An input as a row; `frame` belongs to Heard and Refused, `read_by` to Heard.
 
     Raises:
         ValueError: what was heard comes without its frame.
@@ -58,8 +66,7 @@ def row_of(sequence: int, given: Input, frame: RawFrame | None) -> TapeRow:
     if isinstance(given, Heard):
         if frame is None:
             raise ValueError(f"a frame heard from {given.venue} has to be taped with its text")
-        kind = Kind.TEXT if isinstance(frame, str) else Kind.BINARY
-        return TapeRow(sequence, received, kind.value, connection, _bytes(frame))
+        return _frame_row(sequence, received, frame, read_by or ReadBy(connection))
     payload = msgspec.json.encode(given, enc_hook=_event)
     if frame is not None:
         payload += _BEHIND + _bytes(frame)
@@ -72,7 +79,7 @@ def input_of(venue: Venue, row: TapeRow, decode: Decode) -> Input:
     Raises:
         ValueError: this is no kind of input.
     """
-    if row.kind in (Kind.TEXT, Kind.BINARY):
+    if row.kind in FRAMES:
         return _heard(venue, row, decode)
     if row.kind not in _TYPES:
         raise ValueError(f"row {row.sequence} of the tape is of kind {row.kind}, which is no input")
@@ -102,13 +109,35 @@ def _as_event(wanted: type, value: object) -> object:
     raise NotImplementedError(f"{wanted.__name__} cannot be read from the tape")
 
 
+def line_of(row: TapeRow) -> str:
+    """The name under which the watch knows the connection."""
+    return row.connection.partition("/")[0]
+
+
+def _frame_row(sequence: int, received: int, frame: RawFrame, read_by: ReadBy) -> TapeRow:
+    is_text, payload = isinstance(frame, str), _bytes(frame)
+    if read_by.counts is None:
+        kind = Kind.TEXT if is_text else Kind.BINARY
+    else:
+        kind = Kind.PARTLY
+        payload = msgspec.json.encode(_Counts(read_by.counts, is_text)) + _BEHIND + payload
+    return TapeRow(sequence, received, kind.value, read_by.reader, payload)
+
+
 def _heard(venue: Venue, row: TapeRow, decode: Decode) -> Input:
-    at = from_micros(row.received)
-    frame: RawFrame = row.payload.decode() if row.kind == Kind.TEXT else row.payload
+    at, connection = from_micros(row.received), line_of(row)
+    payload, counts = row.payload, None
+    if row.kind == Kind.PARTLY:
+        before, _, payload = payload.partition(_BEHIND)
+        counts = msgspec.json.decode(before, type=_Counts)
+    is_text = row.kind == Kind.TEXT if counts is None else counts.is_text
     try:
-        return Heard(venue, row.connection, decode(venue, row.connection, frame), at)
+        readings = decode(venue, row.connection, payload.decode() if is_text else payload)
     except UnreadableFrame as error:
-        return Refused(venue, row.connection, str(error), "", at)
+        return Refused(venue, connection, str(error), "", at)
+    if counts is not None:
+        readings = [reading for place, reading in enumerate(readings) if place in counts.places]
+    return Heard(venue, connection, readings, at)
 
 
 def _bytes(frame: RawFrame) -> bytes:

@@ -7,13 +7,14 @@ a row of kind `lost` says how much is missing, so that no replay takes the rest 
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import msgspec
 import polars as pl
@@ -25,14 +26,17 @@ from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.log import get_logger
 from nexus_data.tape import Tape, oldest_kept
 from nexus_data.tape_format import Kind, Table, TapeRow, TickRow, frames_table, ticks_table
-from nexus_data.tape_segment import OpenSegment, Seal, describe, left_open, segment_name, to_micros
+from nexus_data.tape_segment import OpenSegment, describe, left_open, segment_name, to_micros
 from nexus_ingest.adapters.tape_inputs import row_of, venue_of
 from nexus_ingest.domain.readings import BookRead, MarkRead, Reading, TradeRead
 from nexus_ingest.domain.watching import Input, Ticks
-from nexus_ingest.venues.feed import RawFrame
+from nexus_ingest.venues.feed import RawFrame, ReadBy
 
 PART_SECONDS: Final = 4.0
 WAITING_MAX: Final = 400_000
+WAITING_BYTES_MAX: Final = 256 << 20
+LOCK: Final = "writer.lock"
+BUSY: Final = "another process writes this tape"
 log = get_logger(__name__)
 
 
@@ -40,15 +44,16 @@ log = get_logger(__name__)
 class _Taken:
     """What was taken since the last part: inputs with their numbers and frames, and ticks."""
 
-    inputs: list[tuple[int, Input, RawFrame | None]] = field(default_factory=list)
+    inputs: list[tuple[int, Input, RawFrame | None, ReadBy | None]] = field(default_factory=list)
     others: list[tuple[int, Kind, datetime, bytes]] = field(default_factory=list)
     ticks: list[Ticks] = field(default_factory=list)
     size: int = 0
+    frame_bytes: int = 0
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:
         """When the first and the last of it were received; None: there is nothing."""
-        times = [given.at for _, given, _ in (*self.inputs[:1], *self.inputs[-1:])]
+        times = [given.at for _, given, *_ in (*self.inputs[:1], *self.inputs[-1:])]
         times += [at for _, _, at, _ in (*self.others[:1], *self.others[-1:])]
         times += [ticks.at for ticks in (*self.ticks[:1], *self.ticks[-1:])]
         return (min(times), max(times)) if times else None
@@ -75,6 +80,8 @@ class TapeWriter:
         self._lost = 0
         self._lost_in_all = 0
         self._problem = ""
+        self._lock_file: IO[bytes] | None = None
+        self._wants_state = False
         self._left: list[OpenSegment] = []
         self._noted: frozenset[str] = frozenset()
         self._segment: OpenSegment | None = None
@@ -84,7 +91,9 @@ class TapeWriter:
         self._thread = threading.Thread(target=self._work, name="tape", daemon=True)
 
     def open(self, noted: Collection[str] = ()) -> None:
-        """Begin. The thread first seals what a crash left, and tells of sealed files that are not `noted` by name.
+        """Begin. The thread first seals what a crash left, and tells of sealed files behind those that are `noted`.
+
+        Two processes cannot write one tape: while another one holds it, nothing is taped and all is counted as lost.
 
         Raises:
             ConfigurationError: the folder cannot be written.
@@ -93,9 +102,9 @@ class TapeWriter:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"the tape cannot be written to {self._folder}: {error}") from error
-        self._number = Tape(self._folder).last_sequence()
-        self._left = left_open(self._folder)
         self._noted = frozenset(noted)
+        if not self._take_over():
+            self._say(BUSY)
         self._thread.start()
 
     def close(self) -> None:
@@ -103,19 +112,31 @@ class TapeWriter:
         self._stop.set()
         self._thread.join()
 
-    def take(self, given: Input, frame: RawFrame | None = None) -> None:
+    def take(self, given: Input, frame: RawFrame | None = None, read_by: ReadBy | None = None) -> None:
         """An input of the watch, before the watch gets it; what was heard or refused comes with its frame."""
         if not self._with_frames:
             return
         with self._lock:
-            if self._has_room(1):
+            if self._has_room(1, 0 if frame is None else len(frame)):
                 self._number += 1
-                self._taken.inputs.append((self._number, given, frame))
+                self._taken.inputs.append((self._number, given, frame, read_by))
 
     def started(self, at: datetime, conditions: object) -> None:
         """What the watch is made with: a replay from here makes its own so. Anything that msgspec encodes."""
         with self._lock:
+            self._wants_state = False
             self._note(Kind.STARTED, at, msgspec.json.encode(conditions))
+
+    @property
+    def wants_state(self) -> bool:
+        """Whether a segment has begun that cannot be watched again without those before it."""
+        return self._wants_state and self._with_frames and self._lock_file is not None
+
+    def stands(self, at: datetime, standing: bytes) -> None:
+        """What the watch remembers, between two inputs: a replay may begin from here."""
+        with self._lock:
+            self._wants_state = False
+            self._note(Kind.STATE, at, standing)
 
     def take_ticks(self, ticks: Ticks) -> None:
         """Ticks for the columns."""
@@ -133,47 +154,81 @@ class TapeWriter:
     @property
     def health(self) -> Mapping[str, object]:
         """For the health page: rows that wait for the thread, rows lost, what went wrong last."""
-        return {"waiting": self._taken.size, "lost": self._lost_in_all, "problem": self._problem}
+        problem = self._problem
+        if self._thread.ident is not None and not self._thread.is_alive() and not self._stop.is_set():
+            problem = "nothing is written any more: its thread has ended, see the log"
+        return {"waiting": self._taken.size, "lost": self._lost_in_all, "problem": problem}
 
-    def _has_room(self, rows: int) -> bool:
+    def _has_room(self, rows: int, frame_bytes: int = 0) -> bool:
         taken = self._taken
-        if taken.size + rows > WAITING_MAX:
+        is_full = taken.size + rows > WAITING_MAX or taken.frame_bytes + frame_bytes > WAITING_BYTES_MAX
+        if is_full or self._lock_file is None:
             self._lost += rows
             self._lost_in_all += rows
             return False
         taken.size += rows
+        taken.frame_bytes += frame_bytes
         return True
 
     def _note(self, kind: Kind, at: datetime, payload: bytes) -> None:
-        if self._with_frames:
+        if self._with_frames and self._lock_file is not None:
             self._number += 1
             self._taken.others.append((self._number, kind, at, payload))
 
     # -- in the thread --------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        while self._lock_file is None and not self._stop.wait(PART_SECONDS):
+            self._guarded(self._take_over)
+        if self._lock_file is None:
+            return
         self._guarded(self._settle)
         while not self._stop.wait(PART_SECONDS):
             self._guarded(self._write_part)
         self._guarded(self._write_part)
+        # What was lost since is noted by now, and not written.
+        self._guarded(self._write_part)
         self._guarded(self._seal)
+        self._lock_file.close()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], object]) -> None:
         """A full disk must not end trading; a replay finds the hole in the numbers."""
         try:
             work()
-            self._problem = ""
         except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-            self._problem = str(error)
-            log.error("the tape cannot be written", folder=str(self._folder), reason=str(error))
+            self._say(str(error))
+        else:
+            self._say(BUSY if self._lock_file is None else "")
+
+    def _say(self, problem: str) -> None:
+        """Once, however long it lasts."""
+        if problem and not self._problem:
+            log.error("the tape cannot be written", folder=str(self._folder), reason=problem)
+        elif self._problem and not problem:
+            log.warning("the tape is written again", folder=str(self._folder), rows_lost=self._lost_in_all)
+        self._problem = problem
+
+    def _take_over(self) -> bool:
+        """Become the one who writes the tape; it is let go of however the process ends."""
+        held = (self._folder / LOCK).open("wb")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.close()
+            return False
+        number, left = Tape(self._folder).last_sequence(), left_open(self._folder)
+        with self._lock:
+            self._number, self._left, self._lock_file = number, left, held
+            self._wants_state = True
+        return True
 
     def _settle(self) -> None:
         """Seal what was left open, and tell what nobody could be told of."""
-        for segment in self._left:
-            self._tell(segment.name, segment.seal())
+        self._seal_left()
         told = {fact.name for fact in self._facts} | self._noted
-        untold = (file for file in Tape(self._folder).sealed() if file.name not in told)
-        self._facts += [describe(self._folder, file.path) for file in untold]
+        for file in Tape(self._folder).untold(self._noted):
+            if file.name not in told and file.is_readable:
+                self._facts.append(describe(self._folder, file.path))
 
     def _write_part(self) -> None:
         taken = self._swapped()
@@ -192,35 +247,57 @@ class TapeWriter:
             return taken
 
     def _roll(self, first: datetime, last: datetime, number: int) -> None:
+        """Begin the next segment when it is time. What is too old goes first: sealing may need its room."""
         if self._ends is not None and last >= self._ends:
-            self._seal()
             self._facts += Tape(self._folder).drop_before(oldest_kept(last, self._keep_days))
-        if self._segment is None:
-            self._segment = OpenSegment(self._folder, segment_name(first, number))
-            self._ends = first + self._length
+            self._segment_ends()
+            self._segment, self._ends = (
+                OpenSegment(self._folder, segment_name(first, number)),
+                first + self._length,
+            )
+            self._wants_state = True
+            self._guarded(self._seal_left)
+        elif self._segment is None:
+            self._segment, self._ends = (
+                OpenSegment(self._folder, segment_name(first, number)),
+                first + self._length,
+            )
 
     def _seal(self) -> None:
+        self._segment_ends()
+        self._seal_left()
+
+    def _segment_ends(self) -> None:
         segment, self._segment, self._ends = self._segment, None, None
         if segment is not None:
-            self._tell(segment.name, segment.seal())
+            self._left.append(segment)
 
-    def _tell(self, segment: str, seal: Seal) -> None:
-        self._facts += seal.sealed
-        if seal.unreadable:
-            log.error("parts of the tape could not be read", segment=segment, parts=seal.unreadable)
+    def _seal_left(self) -> None:
+        """What cannot be sealed now, is with the next one."""
+        while self._left:
+            seal = self._left[0].seal()
+            if seal.unreadable:
+                log.error(
+                    "parts of the tape could not be read", segment=self._left[0].name, parts=seal.unreadable
+                )
+            self._facts += seal.sealed
+            del self._left[0]
 
     def _write(self, taken: _Taken) -> None:
         segment = self._segment
         assert segment is not None
-        for venue, rows in self._frames(taken).items():
-            segment.write(venue, Table.FRAMES, frames_table(rows))
+        for venue, inputs in self._frames(taken).items():
+            segment.write(venue, Table.FRAMES, frames_table(inputs))
         for (venue, table), ticks in _columns(taken.ticks).items():
-            segment.write(venue, table, ticks_table(table, ticks))
+            rows = ticks_table(table, ticks)
+            if len(rows):
+                segment.write(venue, table, rows)
 
     def _frames(self, taken: _Taken) -> dict[Venue, list[TapeRow]]:
         rows: dict[Venue, list[TapeRow]] = {}
-        for number, given, frame in taken.inputs:
-            rows.setdefault(venue_of(given) or self._keeper, []).append(row_of(number, given, frame))
+        for number, given, frame, read_by in taken.inputs:
+            row = row_of(number, given, frame, read_by)
+            rows.setdefault(venue_of(given) or self._keeper, []).append(row)
         if taken.others:
             kept = rows.setdefault(self._keeper, [])
             kept += [

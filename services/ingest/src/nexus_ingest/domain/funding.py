@@ -16,7 +16,9 @@ _SLACK_MS = 5_000
 
 
 @dataclass(slots=True)
-class _Announced:
+class Announced:
+    """A settlement that is due (ms), and what was last said of it."""
+
     due: int
     rate: str | None
     mark_price: str
@@ -34,11 +36,11 @@ class FundingWatch:
     def __init__(self, venue: Venue, rules: WatchRules) -> None:
         self._venue = venue
         self._known_ms = rules.funding_known_ms
-        self._announced: dict[Symbol, _Announced] = {}
+        self.announced: dict[Symbol, Announced] = {}
 
     def mark(self, reading: MarkRead) -> FundingSettled | None:
         due = reading.next_funding
-        announced = self._announced.get(reading.symbol)
+        announced = self.announced.get(reading.symbol)
         if announced is not None and (due is None or due == announced.due):
             if reading.at <= announced.due:
                 announced.mark_price = reading.mark_price
@@ -47,14 +49,12 @@ class FundingWatch:
             return None
         if due is None:
             return None
-        self._announced[reading.symbol] = _Announced(
-            due, reading.funding_rate, reading.mark_price, reading.at
-        )
+        self.announced[reading.symbol] = Announced(due, reading.funding_rate, reading.mark_price, reading.at)
         if announced is None or due < announced.due or reading.at < announced.due - _SLACK_MS:
             return None
         return self._settled(reading.symbol, announced)
 
-    def _settled(self, symbol: Symbol, announced: _Announced) -> FundingSettled | None:
+    def _settled(self, symbol: Symbol, announced: Announced) -> FundingSettled | None:
         if announced.rate is None or announced.at < announced.due - self._known_ms:
             return None
         return FundingSettled(

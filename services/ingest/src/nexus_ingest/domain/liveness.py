@@ -28,28 +28,28 @@ class Sessions:
 
     def __init__(self, *, has_sessions: bool) -> None:
         self._has_sessions = has_sessions
-        self._hours: dict[date, tuple[int, int] | None] = {}
+        self.hours: dict[date, tuple[int, int] | None] = {}
 
     def schedule(self, session: SessionScheduled) -> None:
         if session.opens is None or session.closes is None:
-            self._hours[session.day] = None
+            self.hours[session.day] = None
         else:
-            self._hours[session.day] = (to_millis(session.opens), to_millis(session.closes))
-        if len(self._hours) > _DAYS_KEPT:
-            del self._hours[min(self._hours)]
+            self.hours[session.day] = (to_millis(session.opens), to_millis(session.closes))
+        if len(self.hours) > _DAYS_KEPT:
+            del self.hours[min(self.hours)]
 
     def open_since(self, now: int) -> int | None:
         """When the session that `now` (ms) lies in began; 0 where there are none; None while the venue is shut."""
         if not self._has_sessions:
             return 0
         day = from_millis(now).astimezone(UTC).date()
-        hours = self._hours.get(day, None if self._is_between(day) else (0, now))
+        hours = self.hours.get(day, None if self._is_between(day) else (0, now))
         if hours is None or not hours[0] <= now <= hours[1] + _AFTER_CLOSE_MS:
             return None
         return hours[0]
 
     def _is_between(self, day: date) -> bool:
-        return bool(self._hours) and min(self._hours) < day < max(self._hours)
+        return bool(self.hours) and min(self.hours) < day < max(self.hours)
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class StreamSilence:
         self._places = tuple(STREAMS.index(stream) for stream in streams)
         self._budget_ms = rules.stream_silence_ms
         self.last: dict[Symbol, list[datetime | None]] = {symbol: [None] * len(STREAMS) for symbol in symbols}
-        self._silent: dict[tuple[Symbol, int], int] = {}
+        self.silent: dict[tuple[Symbol, int], int] = {}
 
     def changes(self, now: int, since: int) -> list[StreamSilent | StreamHeard]:
         """News of silence; nothing is expected before `since`, when the feed came up or the session began."""
@@ -112,7 +112,7 @@ class StreamSilence:
         for symbol, times in self.last.items():
             for place in self._places:
                 time = times[place]
-                if time is not None and time > newest_heard and not self._silent:
+                if time is not None and time > newest_heard and not self.silent:
                     continue
                 self._change(symbol, place, 0 if time is None else to_millis(time), since, newest, news)
         return news
@@ -126,13 +126,13 @@ class StreamSilence:
         newest: int,
         news: list[StreamSilent | StreamHeard],
     ) -> None:
-        silent_since = self._silent.get((symbol, place))
+        silent_since = self.silent.get((symbol, place))
         expected_since = max(heard, since)
         if silent_since is not None and heard > silent_since:
-            del self._silent[symbol, place]
+            del self.silent[symbol, place]
             news.append(self._heard(symbol, place, heard))
         elif silent_since is None and expected_since <= newest:
-            self._silent[symbol, place] = expected_since
+            self.silent[symbol, place] = expected_since
             news.append(self._told_silent(symbol, place, expected_since))
 
     def _heard(self, symbol: Symbol, place: int, at: int) -> StreamHeard:
@@ -175,11 +175,11 @@ class VenueClock:
     def __init__(self, venue: Venue, rules: WatchRules) -> None:
         self._venue = venue
         self._bound_ms = rules.clock_off_ms
-        self._is_off = False
+        self.is_off = False
 
     def read(self, ahead_ms: int, round_trip_ms: int, at: datetime) -> ClockOff | None:
         is_off = abs(ahead_ms) - round_trip_ms // 2 > self._bound_ms
-        if is_off == self._is_off:
+        if is_off == self.is_off:
             return None
-        self._is_off = is_off
+        self.is_off = is_off
         return ClockOff(venue=self._venue, milliseconds=ahead_ms, at=at)

@@ -10,6 +10,7 @@ from nexus_common.contracts.values import Symbol, Venue
 from nexus_ingest.domain.prices import Level, Witness
 from nexus_ingest.domain.venue_watch import VenueWatch
 from nexus_ingest.domain.watch_rules import Series, WatchedVenue, WatchRules
+from nexus_ingest.domain.watch_state import WatchState
 from nexus_ingest.domain.watching import (
     Answered,
     Closed,
@@ -30,7 +31,8 @@ class MarketWatch:
     """All venues at once, since each is the other's witness. The same inputs give the same outputs.
 
     `known` holds the open time (ms) of the last recorded candle of each series, folded ones too; series that
-    are not in it begin with the first candle that closes.
+    are not in it begin with the first candle that closes. `state` is that of a watch of the same venues, to go on
+    from.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class MarketWatch:
         rules: WatchRules,
         venues: Sequence[WatchedVenue],
         known: Mapping[Series, int] | None = None,
+        state: WatchState | None = None,
     ) -> None:
         trades = {each.venue: {symbol: Level() for symbol in each.symbols} for each in venues}
         self._watches = {
@@ -47,6 +50,18 @@ class MarketWatch:
         self._scan_ms = rules.scan_ms
         self._scan_at: int | None = None
         self._wake_at = EPOCH
+        if state is not None:
+            self._recall(state)
+
+    def state(self) -> WatchState:
+        """All that it remembers."""
+        venues = {venue: watch.state() for venue, watch in self._watches.items()}
+        return WatchState(self._scan_at, self._wake_at, venues)
+
+    def _recall(self, state: WatchState) -> None:
+        self._scan_at, self._wake_at = state.scan_at, state.wake_at
+        for venue, watch in self._watches.items():
+            watch.recall(state.venues[venue])
 
     def deadline(self) -> datetime | None:
         """When TimePassed is wanted, if nothing else happens before; None until something has happened."""

@@ -14,6 +14,7 @@ from nexus_ingest.domain.liveness import Refusals
 from nexus_ingest.domain.prices import Level, PriceJudge, Verdict, Witness
 from nexus_ingest.domain.readings import BookRead, MarkRead, Reading, TradeRead
 from nexus_ingest.domain.watch_rules import WatchRules
+from nexus_ingest.domain.watch_state import LevelState, QuotesState, kept, recall
 from nexus_ingest.domain.watching import Noted, Output
 from nexus_market.candles import to_millis
 
@@ -56,6 +57,20 @@ class Quotes:
         self._quoted = {
             symbol: _Quoted(trades[symbol], times, witnesses[symbol]) for symbol, times in last.items()
         }
+
+    def state(self) -> QuotesState:
+        levels = {
+            symbol: (kept(of.trade, LevelState), kept(of.book, LevelState), kept(of.mark, LevelState))
+            for symbol, of in self._quoted.items()
+        }
+        return QuotesState(levels, self._funding.announced)
+
+    def recall(self, state: QuotesState) -> None:
+        for symbol, levels in state.levels.items():
+            of = self._quoted[symbol]
+            for level, known in zip((of.trade, of.book, of.mark), levels, strict=True):
+                recall(level, known)
+        self._funding.announced = dict(state.announced)
 
     def trade(self, reading: TradeRead, at: datetime, out: list[Output]) -> bool:
         """Whether the trade is passed on; so the others. What is to be told of it is appended to `out`."""

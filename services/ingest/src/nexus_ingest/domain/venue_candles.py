@@ -14,6 +14,16 @@ from nexus_ingest.domain.candle_truth import SeriesTruth
 from nexus_ingest.domain.folds import FoldCheck, Folded, Folds
 from nexus_ingest.domain.liveness import Refusals
 from nexus_ingest.domain.watch_rules import Series, WatchedVenue, WatchRules
+from nexus_ingest.domain.watch_state import (
+    BundlesState,
+    CandlesState,
+    CheckState,
+    FoldedState,
+    FoldsState,
+    SeriesState,
+    kept,
+    recall,
+)
 from nexus_ingest.domain.watching import Answered, Ask, AskBars, Noted, Output, Unanswered
 from nexus_market.candles import from_millis, slot_millis
 
@@ -84,6 +94,28 @@ class VenueCandles:
             has_sessions=self._watched.has_sessions,
             look_back_to=longest if timeframe is Timeframe.M1 else 0,
         )
+
+    def state(self) -> CandlesState:
+        folds = {
+            symbol: (
+                kept(self._folds[symbol], FoldsState),
+                kept(self._checks[symbol], CheckState),
+                kept(self._folded[symbol], FoldedState),
+            )
+            for symbol in self._folds
+        }
+        series = {key: kept(truth, SeriesState) for key, truth in self.truths.items()}
+        return CandlesState(kept(self._bundles, BundlesState), series, folds)
+
+    def recall(self, state: CandlesState) -> None:
+        recall(self._bundles, state.bundles)
+        for key, series in state.series.items():
+            recall(self.truths[key], series)
+        self._asking = {truth for truth in self.truths.values() if truth.is_asking}
+        for symbol, (folds, check, folded) in state.folds.items():
+            recall(self._folds[symbol], folds)
+            recall(self._checks[symbol], check)
+            recall(self._folded[symbol], folded)
 
     @property
     def due_at(self) -> int:

@@ -23,6 +23,7 @@ from nexus_ingest.domain.quotes import Quotes
 from nexus_ingest.domain.readings import BookRead, HaltRead, KlineRead, MarkRead, TradeRead
 from nexus_ingest.domain.venue_candles import VenueCandles
 from nexus_ingest.domain.watch_rules import Series, WatchedVenue, WatchRules
+from nexus_ingest.domain.watch_state import RefusalsState, StandingState, VenueState, kept, recall
 from nexus_ingest.domain.watching import (
     Answered,
     Closed,
@@ -66,16 +67,41 @@ class VenueWatch:
         self._silence = StreamSilence(watched.venue, watched.symbols, watched.streams, rules)
         self._clock = VenueClock(watched.venue, rules)
         self._candles = VenueCandles(watched, rules, known, self._refusals)
-        quotes = Quotes(watched.venue, rules, self._refusals, self._silence.last, trades, witnesses)
+        self._prices = Quotes(watched.venue, rules, self._refusals, self._silence.last, trades, witnesses)
         self._quotes: dict[type, Callable[[Any, datetime, list[Output]], bool]] = {
-            TradeRead: quotes.trade,
-            BookRead: quotes.book,
-            MarkRead: quotes.mark,
+            TradeRead: self._prices.trade,
+            BookRead: self._prices.book,
+            MarkRead: self._prices.mark,
         }
         self._is_down = True
         self._told_down = False
         self._was_answered = False
         self._since: int | None = None
+
+    def state(self) -> VenueState:
+        return VenueState(
+            standing=kept(self, StandingState),
+            refusals=kept(self._refusals, RefusalsState),
+            hours=self._sessions.hours,
+            connections=self._connections.by_name,
+            heard=self._silence.last,
+            silent=self._silence.silent,
+            clock_off=self._clock.is_off,
+            quotes=self._prices.state(),
+            candles=self._candles.state(),
+        )
+
+    def recall(self, state: VenueState) -> None:
+        recall(self, state.standing)
+        recall(self._refusals, state.refusals)
+        self._sessions.hours = state.hours
+        self._connections.by_name = state.connections
+        for symbol, times in state.heard.items():
+            self._silence.last[symbol][:] = times
+        self._silence.silent = state.silent
+        self._clock.is_off = state.clock_off
+        self._prices.recall(state.quotes)
+        self._candles.recall(state.candles)
 
     @property
     def due_at(self) -> int:

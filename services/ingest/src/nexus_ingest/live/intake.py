@@ -26,7 +26,7 @@ from nexus_ingest.domain.watching import (
 from nexus_ingest.live.market_time import MarketTime
 from nexus_ingest.live.ports import Tape
 from nexus_ingest.live.recording import Known
-from nexus_ingest.venues.feed import Feed, RawFrame
+from nexus_ingest.venues.feed import Feed, RawFrame, ReadBy
 
 SAMPLE_LENGTH = 200
 # Frames of several connections are a moment out of order, and clocks are set right by seconds.
@@ -80,27 +80,30 @@ class Intake:
         frame: RawFrame,
         readings: Sequence[Reading],
         received_ns: int,
+        read_by: ReadBy | None = None,
     ) -> None:
-        self.give(Heard(venue, connection, readings, self._time.at(received_ns)), frame)
+        self.give(Heard(venue, connection, readings, self._time.at(received_ns)), frame, read_by)
 
     def refused(self, venue: Venue, connection: str, frame: RawFrame, reason: str, received_ns: int) -> None:
         self.give(Refused(venue, connection, reason, _sample(frame), self._time.at(received_ns)), frame)
 
     # -- the watch ------------------------------------------------------------------------------------
 
-    def give(self, given: Input, frame: RawFrame | None = None) -> None:
+    def give(self, given: Input, frame: RawFrame | None = None, read_by: ReadBy | None = None) -> None:
         """Take an input. What was received at about the same time may come in any order; time does not go back."""
         if given.at < self._newest:
             self._check_clock(given.at)
             given = replace(given, at=self._newest)
         self._keep_deadlines(given.at)
-        self._take(given, frame)
+        self._take(given, frame, read_by)
         self._set_timer()
 
     def _check_clock(self, at: datetime) -> None:
         """The watch would stand still until the clock is again where it was."""
         if self._newest - at > BACK_MAX:
-            raise ClockWentBack(f"the clock went back from {self._newest} to {at}: ingest has to start afresh")
+            raise ClockWentBack(
+                f"the clock went back from {self._newest} to {at}: ingest has to start afresh"
+            )
 
     def _keep_deadlines(self, until: datetime) -> None:
         deadline = self._watch.deadline()
@@ -111,10 +114,10 @@ class Intake:
                 return
             deadline = following
 
-    def _take(self, given: Input, frame: RawFrame | None = None) -> None:
+    def _take(self, given: Input, frame: RawFrame | None = None, read_by: ReadBy | None = None) -> None:
         self._newest = given.at
         if self._tape is not None:
-            self._tape.take(given, frame)
+            self._tape.take(given, frame, read_by)
         for output in self._watch.take(given):
             self._hand_on(output)
 
