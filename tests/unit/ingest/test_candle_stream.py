@@ -141,7 +141,9 @@ def test_a_correction_is_recorded_if_it_says_something_else() -> None:
 def test_what_was_never_recorded_is_not_corrected() -> None:
     given(MARKET).when(CorrectCandle(NOON, corrected("10.9"))).then_nothing()
     of_noon = Bar(1_621_252_800_000, *FIGURES)
-    later = corrected("10.9").model_copy(update={"was": of_noon, "now": of_noon._replace(close=Decimal("10.9"))})
+    later = corrected("10.9").model_copy(
+        update={"was": of_noon, "now": of_noon._replace(close=Decimal("10.9"))}
+    )
     given(MARKET, closed(NOON)).when(CorrectCandle(NOON, later)).then_nothing()
     given(MARKET, closed(NOON), closed(NOON + MINUTE)).when(CorrectCandle(NOON, later)).then(later)
     given(MARKET, closed(NOON, Timeframe.M5)).when(CorrectCandle(NOON, corrected("10.9"))).then_nothing()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -120,6 +120,9 @@ class ScriptedFeed:
             sink.heard(self.venue, "one", "{}", readings, self.clock.nanoseconds)
 
     def reopen(self, connection: str, reason: str) -> None: ...
+
+    def memories(self) -> Mapping[str, object]:
+        return {}
 
     async def bars(self, symbol: Symbol, timeframe: Timeframe, first: int, last: int) -> list[Bar]:
         self.asked.append((symbol, timeframe, first, last))
