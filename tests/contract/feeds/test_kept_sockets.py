@@ -238,3 +238,28 @@ def test_waits_double_up_to_a_bound() -> None:
 def test_connections_age_in_market_time(speed: str, seconds: float) -> None:
     feeds = FeedsSettings.model_validate({"rotation_hours": 20, "market_speed": speed})
     assert Patience.of(feeds).rotation == seconds
+
+
+class FrameKeeper(Recipient):
+    def __init__(self) -> None:
+        super().__init__()
+        self.frames: list[object] = []
+
+    def heard(self, *args: object) -> None:
+        self.frames.append(args[2])
+        super().heard(*args)  # type: ignore[arg-type]
+
+    def refused(self, venue: Venue, connection: str, frame: RawFrame, reason: str, received_ns: int) -> None:
+        self.frames.append(frame)
+        super().refused(venue, connection, frame, reason, received_ns)
+
+
+async def test_a_key_that_the_venue_repeats_is_passed_on_to_nobody() -> None:
+    """Neither in an answer nor in what cannot be read: both go on tape, and a sample of the latter on record."""
+    recipient = FrameKeeper()
+    async with (
+        served(venue(b"no entry for K3Y", "bad", "1")) as url,
+        kept(replace(line_to(url), secrets=("K3Y", "bad")), recipient),
+    ):
+        await recipient.until(lambda: recipient.readings[TradeRead] == 1)
+    assert recipient.frames == ["subscribed", b"no entry for ***", "***", "1"]

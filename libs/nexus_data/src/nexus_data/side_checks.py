@@ -46,10 +46,10 @@ def density(times: Millis) -> list[float | None]:
 
 
 def check_ticks(report: Report) -> None:
-    """Trades and book tops in columns; raw frames line by line; other layouts are named and left."""
+    """Trades, book tops and marks in columns; raw frames line by line; other layouts are named and left."""
     file = report.file
     if file.path.suffix == ".parquet":
-        layout = {"trades": _trades, "bookticker": _book_tops}.get(file.what)
+        layout = {"trades": _trades, "bookticker": _book_tops, "marks": _marks}.get(file.what)
         if layout is None:
             report.add("not checked", Verdict.OK, f"{file.what}: a layout that is not known")
         else:
@@ -109,6 +109,16 @@ def _book_tops(report: Report) -> None:
         "update with bid at or above ask",
     )
     _impossible(report, frame, times, ("bid", "ask"))
+
+
+def _marks(report: Report) -> None:
+    frame = read_frame(report.file.path, report, ("event_ms", "mark_price"))
+    if frame is None:
+        return
+    times = frame["event_ms"]
+    _ticks_seen(report, times.drop_nulls().to_numpy())
+    _ordered(report, times, "event_ms", times)
+    _impossible(report, frame, times, ("mark_price",))
 
 
 def _ticks_seen(report: Report, times: Millis) -> None:

@@ -90,6 +90,11 @@ class Tape:
                 found.append(TapeFile(name, Venue(venue), Table(path.parent.name), began, path))
         return sorted(found, key=lambda file: (*_place(file.path.stem), file.name))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was taped here, or nothing is left."""
+        return not self.sealed() and not open_folders(self.folder)
+
     def foreign(self) -> list[str]:
         """Files in the folders of sealed ones that are none."""
         known = {file.path for file in self.sealed()}

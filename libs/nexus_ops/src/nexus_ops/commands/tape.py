@@ -36,7 +36,7 @@ def list_segments(
     folder: Folder = None, home: options.Home = DEFAULT_HOME, as_json: options.Json = False
 ) -> None:
     """The sealed files of a tape, oldest first: rows, size, bytes a row."""
-    files = Tape(_folder(folder, home)).sealed()
+    files = _tape(_folder(folder, home)).sealed()
     rows = [
         {"name": each.name, "rows": each.rows, "bytes": each.size_bytes, "began": each.began.isoformat()}
         for each in files
@@ -50,6 +50,8 @@ def list_segments(
         shown = ("unreadable", "-") if count is None else (f"{count:,}", f"{size / max(count, 1):.1f}")
         table.add_row(file.name, shown[0], f"{size / 1024:,.0f}", shown[1])
     console.print(table)
+    if not files:
+        console.print("nothing is sealed yet: the first segment is under way", style="dim")
 
 
 def check(folder: Folder = None, home: options.Home = DEFAULT_HOME, as_json: options.Json = False) -> None:
@@ -91,7 +93,7 @@ def replay_from_tape(folder: Path, service: str, home: Path, *, verify: bool, as
     """Decode a tape again, watch the market again, and compare with the record."""
     if service != "ingest":
         raise ConfigurationError(f"a tape holds what ingest heard, not {service}: leave --service out")
-    outcome = asyncio.run(_replay(Tape(folder), home))
+    outcome = asyncio.run(_replay(_tape(folder), home))
     if as_json:
         print_json(outcome.to_json())
     else:
@@ -135,7 +137,7 @@ def import_command(
     """Make a data directory of a tape: closed candles with their corrections, funding, ticks."""
     with progress("importing", None) as advance:
         imported = import_tape(
-            Tape(tape), to, lambda count, at: advance(count, f"{at:%Y-%m-%d %H:%M}, {count} inputs")
+            _tape(tape), to, lambda count, at: advance(count, f"{at:%Y-%m-%d %H:%M}, {count} inputs")
         )
     if as_json:
         print_json(
@@ -154,6 +156,16 @@ def _show_import(imported: Imported) -> None:
         console.print(f"{imported.corrected} bars as they were corrected later", style="dim")
     for hole in imported.holes:
         stderr.print(hole, style="yellow", markup=False)
+
+
+def _tape(folder: Path) -> Tape:
+    """Raises ConfigurationError where there is nothing to read."""
+    tape = Tape(folder)
+    if tape.is_empty:
+        raise ConfigurationError(
+            f"{folder} holds no segment of a tape: is it the folder that feeds.tape_dir names?"
+        )
+    return tape
 
 
 def _folder(folder: Path | None, home: Path) -> Path:

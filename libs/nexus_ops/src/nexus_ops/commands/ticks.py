@@ -6,7 +6,7 @@ import asyncio
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import orjson
 import typer
@@ -17,7 +17,9 @@ from nexus_common.runtime.ticks import TickReader
 from nexus_market.candles import from_millis
 from nexus_ops.access import DEFAULT_HOME, opened_bus
 from nexus_ops.commands import options
-from nexus_ops.output import print_text
+from nexus_ops.output import print_text, stderr
+
+SILENT_SECONDS: Final = 5.0
 
 
 def register(app: typer.Typer) -> None:
@@ -36,10 +38,12 @@ def ticks(
 
 
 async def _follow(home: Path, symbols: str | None, count: int | None, as_json: bool) -> None:
-    names = None if symbols is None else [Symbol(each.strip()) for each in symbols.split(",") if each.strip()]
+    texts = None if symbols is None else [each.strip().upper() for each in symbols.split(",")]
+    names = None if texts is None else [Symbol(each) for each in texts if each]
     chosen = None if names is None else [(venue, name) for venue in Venue for name in names]
     async with opened_bus(home) as bus:
         seen = 0
+        silence = asyncio.get_running_loop().call_later(SILENT_SECONDS, _tell_silence, symbols)
         async for batch in TickReader(bus, chosen):
             for line in json_lines(batch) if as_json else text_lines(batch):
                 if as_json:
@@ -47,9 +51,18 @@ async def _follow(home: Path, symbols: str | None, count: int | None, as_json: b
                 else:
                     print_text(line)
             sys.stdout.flush()
+            silence.cancel()
             seen += 1
             if seen == count:
                 return
+
+
+def _tell_silence(symbols: str | None) -> None:
+    of = f" of {symbols}" if symbols else ""
+    stderr.print(
+        f"no ticks{of} yet: they come from live and simulated markets (nexus up --market) for what is followed there",
+        style="yellow",
+    )
 
 
 def json_lines(batch: TickBatch) -> list[str]:

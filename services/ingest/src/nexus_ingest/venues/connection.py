@@ -79,6 +79,8 @@ class Line:
     headers: Mapping[str, str] = field(default_factory=dict)
     ping_seconds: float = 20.0
     message_seconds: float = 0.0  # least time between two messages to the venue
+    # What logs the connection in: blotted out of whatever a venue says of it before it is passed on and taped.
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Listener(Protocol):
@@ -200,8 +202,10 @@ class Connection:
             try:
                 readings = hear(frame)
             except UnreadableFrame as error:
-                listener.refused(frame, str(error), received_ns)
+                listener.refused(self._without_secrets(frame), str(error), received_ns)
                 continue
+            if not readings:
+                frame = self._without_secrets(frame)
             if talk.refused:
                 self._tell_refused(listener, frame, received_ns)
             heard(read_by, frame, readings, received_ns)
@@ -209,6 +213,15 @@ class Connection:
                 await self._answer()
             elif not spoke.is_set():
                 spoke.set()
+
+    def _without_secrets(self, frame: RawFrame) -> RawFrame:
+        """As long as before, so that a binary frame can still be read."""
+        for secret in self._line.secrets:
+            if isinstance(frame, str):
+                frame = frame.replace(secret, "*" * len(secret))
+            else:
+                frame = frame.replace(secret.encode(), b"*" * len(secret.encode()))
+        return frame
 
     def _tell_refused(self, listener: Listener, frame: RawFrame, received_ns: int) -> None:
         for reason in self._talk.refused:

@@ -102,11 +102,13 @@ def stock_feed(feeds: FeedsSettings, at: AlpacaSettings, patience: Patience) -> 
 
 
 def alpaca_line(symbols: Sequence[Symbol], url: str, key: str, secret: str, proxy: str | None = None) -> Line:
-    return Line("alpaca", url, partial(AlpacaTalk, symbols, key, secret), proxy, headers=PACKED)
+    talk = partial(AlpacaTalk, symbols, key, secret)
+    return Line("alpaca", url, talk, proxy, headers=PACKED, secrets=(key, secret))
 
 
 def polygon_line(symbols: Sequence[Symbol], url: str, key: str, proxy: str | None = None) -> Line:
-    return Line("polygon", f"{url.rstrip('/')}/stocks", partial(PolygonTalk, symbols, key), proxy)
+    talk = partial(PolygonTalk, symbols, key)
+    return Line("polygon", f"{url.rstrip('/')}/stocks", talk, proxy, secrets=(key,))
 
 
 def _needed(secret: SecretStr | None, name: str) -> str:
