@@ -82,6 +82,6 @@ def test_kills_and_scaling_have_changed_no_decision(stack: Any) -> None:
 
 def test_nothing_is_left_behind(stack: Any) -> None:
     stack.compose("down")
-    assert len(stack.leftovers()) == 3  # the volumes of store, bus and exchange
+    assert len(stack.leftovers()) == 4  # the volumes of store, bus, exchange and tape
     stack.compose("down", "-v")
     assert stack.leftovers() == []
