@@ -20,7 +20,9 @@ from nexus_common.contracts.feed import (
 )
 from nexus_common.contracts.market import CandleCorrected, CandlesClosed
 from nexus_common.contracts.message import Event
-from nexus_common.contracts.values import Symbol, Timeframe, Venue, format_instant
+from nexus_common.contracts.run import RunStarted
+from nexus_common.contracts.values import Service, Symbol, Timeframe, Venue, format_instant
+from nexus_common.runtime.bus import topology
 from nexus_common.runtime.ports import EventStore
 from nexus_ops.decisions import events_of
 
@@ -79,15 +81,27 @@ class FeedStanding:
 
 
 async def feeds_standing(store: EventStore) -> dict[str, dict[str, Any]]:
-    """Every venue whose feed was ever started."""
+    """Every venue whose feed was ever started, and those that ingest follows but has not had an answer from."""
     found: dict[Venue, FeedStanding] = {}
     async for recorded in events_of(store, ("feed",)):
         _take(found, recorded.event)
     for recorded in await store.latest("market", LOOKED_THROUGH):
         _take(found, recorded.event)
+    for venue in await _followed(store):
+        found.setdefault(venue, FeedStanding(state="no answer yet"))
     beat = next((each.event for each in await store.latest("beat", 1)), None)
     now = beat.at if isinstance(beat, Beat) else None
     return {str(venue): standing.to_json(now) for venue, standing in sorted(found.items())}
+
+
+async def _followed(store: EventStore) -> tuple[Venue, ...]:
+    """The venues that the newest ingest was told to follow; none while a market is played."""
+    for recorded in reversed(await store.latest(topology.RUN, LOOKED_THROUGH)):
+        event = recorded.event
+        if isinstance(event, RunStarted) and event.service is Service.INGEST:
+            live = event.settings.get("ingest.market") == "live"
+            return tuple(map(Venue, event.settings["feeds.venues"].split(","))) if live else ()
+    return ()
 
 
 def _take(found: dict[Venue, FeedStanding], event: Event) -> None:
