@@ -385,6 +385,15 @@ def test_a_venue_that_plays_faster_is_where_its_clock_says() -> None:
     assert time.wall_seconds_until(datetime(2021, 5, 17, 0, 4, tzinfo=UTC)) == 2.0
 
 
+def test_a_venue_that_plays_as_fast_as_our_clock_goes_is_where_it_says_all_the_same() -> None:
+    clock = HandClock(NOON)
+    time = MarketTime(clock, 1.0)
+    time.begin(datetime(2021, 5, 17, tzinfo=UTC))
+    clock.at += timedelta(seconds=2)
+
+    assert time.now() == datetime(2021, 5, 17, 0, 0, 2, tzinfo=UTC)
+
+
 def test_the_time_of_turns_is_the_venues_and_never_goes_back() -> None:
     clock = HandClock(NOON)
     time = MarketTime(clock)

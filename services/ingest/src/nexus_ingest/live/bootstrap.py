@@ -132,7 +132,10 @@ async def nobody(at: datetime, items: Sequence[Known]) -> None:
 def build_live(context: Context, desk: WorkDesk, rounds: Rounds) -> Work:
     """Raises ConfigurationError for settings that cannot be followed."""
     settings: NexusSettings = context.settings
-    time = MarketTime(context.clock, speed_of(settings.feeds))
+    speed = speed_of(settings.feeds)
+    # Whoever plays a market has a time of its own, also where it passes as fast as ours.
+    is_played = settings.exchange.plays_itself or speed != 1
+    time = MarketTime(context.clock, speed if is_played else None)
     paper = paper_market(context)
     steps = Steps(
         desk,

@@ -18,27 +18,25 @@ def instant_of(nanoseconds: int) -> datetime:
 
 
 class MarketTime:
-    """Time at real venues is the wall clock's; simulated ones may play `speed` times as fast.
+    """Time at real venues is the wall clock's; simulated ones play a market of their own, maybe faster.
+
+    `speed` is how fast, None at real venues.
 
     `at` stamps what was received: it must not depend on what was measured later, or a tape would be read
     differently. `now` is the time of turns: corrected by how far the venues are ahead of us, since requests are
-    signed with it, and never backwards.
+    signed with it, and never backwards. `is_ours`: the venues are real, and where our clock is.
     """
 
-    def __init__(self, clock: Clock, speed: float = 1.0) -> None:
+    def __init__(self, clock: Clock, speed: float | None = None) -> None:
         self._clock = clock
-        self._speed = speed
+        self._speed = 1.0 if speed is None else speed
+        self.is_ours = speed is None
         self._wall = self._market = _EPOCH
         self._ahead: dict[Venue, timedelta] = {}
         self._newest = _EPOCH
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether the venues are real, and where our clock is."""
-        return self._speed == 1.0
-
     def begin(self, server_time: datetime) -> None:
-        """Venues that play faster say once where they are; real ones are where the wall clock is."""
+        """Venues that play say once where they are; real ones are where the wall clock is."""
         if not self.is_ours:
             self._wall, self._market = self._clock.now(), server_time
 
