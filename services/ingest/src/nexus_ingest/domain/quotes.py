@@ -79,11 +79,8 @@ class Quotes:
             return self._refuse("instrument that is not watched", reading, at)
         quoted.last[_TRADES] = at
         level = quoted.trade
-        if not level.newest <= reading.at <= level.newest + self._disorder_ms:
-            if not self._is_timely(level, reading, at):
-                return False
-        else:
-            level.newest = reading.at
+        if not self._moves_on(level, reading, at):
+            return False
         verdict = self._judge.judge(level, float(reading.price), reading.at, quoted.witnesses)
         if verdict is Verdict.BELIEVED:
             return True
@@ -95,11 +92,8 @@ class Quotes:
             return self._refuse("instrument that is not watched", reading, at)
         quoted.last[_BOOK] = at
         level = quoted.book
-        if not level.newest <= reading.at <= level.newest + self._disorder_ms:
-            if not self._is_timely(level, reading, at):
-                return False
-        else:
-            level.newest = reading.at
+        if not self._moves_on(level, reading, at):
+            return False
         bid, ask = float(reading.bid), float(reading.ask)
         if bid > ask:
             self._crossed(level, reading, quoted, at, out)
@@ -124,6 +118,13 @@ class Quotes:
         if settled is not None:
             out.append(settled)
         return True
+
+    def _moves_on(self, level: Level, reading: TradeRead | BookRead, at: datetime) -> bool:
+        """As `_is_timely`, at less cost for the ordinary: a little later than the one before."""
+        if level.newest <= reading.at <= level.newest + self._disorder_ms:
+            level.newest = reading.at
+            return True
+        return self._is_timely(level, reading, at)
 
     def _is_timely(self, level: Level, reading: TradeRead | BookRead | MarkRead, at: datetime) -> bool:
         """Slight disorder is ordinary; time that goes backwards, or runs ahead of ours, is refused."""
