@@ -96,7 +96,7 @@ def rules_now(
     else:
         found = {each.strategy.name: each for each in evaluation.evaluated}
         wanted = evaluation.regime.reading(0).strategy
-    close = from_millis(int(view.main.close_time()[0]))
+    close = from_millis(int(view.bars.close_time()[0]))
     table = {**STRATEGIES, **{name: each.strategy for name, each in found.items()}}
     return close, tuple(_now(strategy, view, found.get(name), wanted) for name, strategy in table.items())
 
@@ -104,7 +104,7 @@ def rules_now(
 def _now(
     strategy: Strategy, view: MarketView, evaluated: Evaluated | None, wanted: str | None
 ) -> StrategyNow:
-    ready = view.main.snapshot(0)
+    ready = view.bars.snapshot(0)
     setups = () if evaluated is None else tuple(setup for setup in evaluated.setups if setup.trigger[0])
     return StrategyNow(
         strategy.name,
@@ -113,7 +113,7 @@ def _now(
         not strategy.bound_to_regime or strategy.name == wanted,
         tuple(_action(setup) for setup in setups),
         {
-            "close": float(view.main.column("close")[0]),
+            "close": float(view.bars.column("close")[0]),
             **{name: ready[name] for name in strategy.needs if name in ready},
         },
     )

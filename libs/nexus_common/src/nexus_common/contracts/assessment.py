@@ -7,7 +7,7 @@ from uuid import UUID
 from nexus_common.contracts.guard import GuardStanding
 from nexus_common.contracts.instrument import Group, Instrument
 from nexus_common.contracts.limits import RiskSettings
-from nexus_common.contracts.signal import ExitPlan
+from nexus_common.contracts.signal import ExitPlan, LadderPlan
 from nexus_common.contracts.values import (
     Direction,
     Instant,
@@ -28,6 +28,7 @@ class EntryRequest(Value):
     """What somebody wants to enter: a signal, or a person's order. `price` and `plan` may be unknown by hand.
 
     `request_id` is the id of the event that asks. `within_regime` says whether the regime chose the strategy.
+    With a `ladder` it is one decision over all its resting orders; `direction` is then nominal.
     """
 
     request_id: UUID
@@ -47,6 +48,7 @@ class EntryRequest(Value):
     leverage: int | None
     within_regime: bool
     valid_until: Instant
+    ladder: LadderPlan | None = None
 
 
 class Peer(Value):
@@ -80,3 +82,4 @@ class EntryContext(Value):
     guard: GuardStanding
     peers: tuple[Peer, ...]
     obstacle: str | None = None
+    groups_off: tuple[Group, ...] = ()

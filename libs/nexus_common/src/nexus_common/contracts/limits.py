@@ -95,6 +95,9 @@ class RiskSettings(Value):
     daily_loss: Annotated[Number, Field(gt=0, le=_d("0.05"))] = _d("0.03")
     drawdown: Annotated[Number, Field(gt=0, le=_d("0.20"))] = _d("0.10")
 
+    # opted in: after a black swan, shark may short its targets at once
+    black_swan_shorts: bool = False
+
     # orders
     max_price_age_seconds: Annotated[int, Field(ge=1, le=30)] = 10
     proposal_seconds: Annotated[int, Field(ge=10, le=3_600)] = 300

@@ -42,6 +42,7 @@ class Leg(StrEnum):
     SECOND_TARGET = "second_target"
     TRAIL = "trail"
     EXIT = "exit"
+    LADDER = "ladder"  # a resting order of a grid
 
 
 class Liquidity(StrEnum):
@@ -50,7 +51,10 @@ class Liquidity(StrEnum):
 
 
 class OrderIntentRecorded(Event):
-    """An order is wanted. Nothing has been sent yet."""
+    """An order is wanted. Nothing has been sent yet.
+
+    `rung` is where a grid's order stands: 0 at the centre, positive above it, negative below.
+    """
 
     type = "order.intent_recorded"
 
@@ -70,8 +74,9 @@ class OrderIntentRecorded(Event):
     close_position: bool = False
     leverage: int | None = None
     trail_rate: Fraction | None = None
+    rung: int | None = None
 
-    later: ClassVar[tuple[str, ...]] = ("trail_rate",)
+    later: ClassVar[tuple[str, ...]] = ("trail_rate", "rung")
 
 
 class SubmitStarted(Event):

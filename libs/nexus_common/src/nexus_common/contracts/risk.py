@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 from uuid import UUID
 
 from nexus_common.contracts.assessment import EntryContext, EntryRequest
 from nexus_common.contracts.guard import GuardStanding
 from nexus_common.contracts.limits import RiskSettings
 from nexus_common.contracts.message import Event, command
-from nexus_common.contracts.signal import ExitPlan
+from nexus_common.contracts.signal import ExitPlan, LadderPlan
 from nexus_common.contracts.values import (
     AccountId,
     Direction,
@@ -36,11 +37,21 @@ class Check(Value):
     detail: str
 
 
+class Ladder(Value):
+    """A sized grid: every resting order is for `level_quantity`."""
+
+    plan: LadderPlan
+    level_quantity: Quantity
+
+
 class EntryApproved(Event):
     """An entry may be made, of this size. Its event id is the verdict id and names the trade.
 
     Exposure is reserved until the order ends or `valid_until`. `plan` is final: stretched by the profile,
     its stop distance a whole number of ticks. `risk` is what is lost at the stop, round-trip fees included.
+
+    With a `ladder`, `quantity` is the most that can be held at once (all levels of one side), `margin` and
+    `notional` are those of all its orders together, and `direction` is nominal.
     """
 
     type = "risk.entry_approved"
@@ -66,6 +77,9 @@ class EntryApproved(Event):
     checks: tuple[Check, ...]
     valid_until: Instant
     cooldown_until: Instant | None = None
+    ladder: Ladder | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("ladder",)
 
 
 class EntryRefused(Event):

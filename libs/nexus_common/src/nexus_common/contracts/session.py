@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from nexus_common.contracts.instrument import Group
 from nexus_common.contracts.message import Event, Payload, command, upcasts
 from nexus_common.contracts.schedule import TaskKind
 from nexus_common.contracts.values import (
@@ -94,6 +95,16 @@ class StrategySwitched(Event):
 
     user: UserId
     strategy: str
+    enabled: bool
+
+
+class GroupSwitched(Event):
+    """A group of instruments was switched on or off: strategies enter nothing in one that is off."""
+
+    type = "session.group_switched"
+
+    user: UserId
+    group: Group
     enabled: bool
 
 
@@ -216,6 +227,7 @@ SessionEvent = (
     | ProfileChanged
     | StrategyChosen
     | StrategySwitched
+    | GroupSwitched
     | OrderRequested
     | CloseRequested
     | ProposalAnswered
@@ -282,6 +294,15 @@ class ChooseStrategy:
 class SwitchStrategy:
     user: UserId
     strategy: str
+    enabled: bool
+    at: datetime
+
+
+@command("session.switch_group")
+@dataclass(frozen=True, slots=True)
+class SwitchGroup:
+    user: UserId
+    group: Group
     enabled: bool
     at: datetime
 
@@ -391,6 +412,7 @@ SessionCommand = (
     | ChangeProfile
     | ChooseStrategy
     | SwitchStrategy
+    | SwitchGroup
     | RequestOrder
     | RequestClose
     | AnswerProposal

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
+from typing import ClassVar
 
 from nexus_common.contracts.message import Event, command
 from nexus_common.contracts.values import (
@@ -24,14 +26,17 @@ class Action(StrEnum):
     ENTER_SHORT = "enter_short"
     EXIT_LONG = "exit_long"
     EXIT_SHORT = "exit_short"
+    OPEN_GRID = "open_grid"
+    CLOSE_GRID = "close_grid"
 
     @property
     def is_entry(self) -> bool:
-        return self in (Action.ENTER_LONG, Action.ENTER_SHORT)
+        return self in (Action.ENTER_LONG, Action.ENTER_SHORT, Action.OPEN_GRID)
 
     @property
     def direction(self) -> Direction:
-        return Direction.LONG if self in (Action.ENTER_LONG, Action.EXIT_LONG) else Direction.SHORT
+        """Nominally long for a ladder, which trades both sides: whatever holds longs back holds it back too."""
+        return Direction.SHORT if self in (Action.ENTER_SHORT, Action.EXIT_SHORT) else Direction.LONG
 
 
 class Regime(StrEnum):
@@ -56,8 +61,28 @@ class ExitPlan(Value):
     time_stop_bars: int
 
 
+class LadderPlan(Value):
+    """A grid's resting orders: `levels` on each side of `centre`, `spacing` apart, prices of the instrument.
+
+    The stop of what is held lies `stop_beyond` past the last level of its side.
+    """
+
+    centre: Price
+    spacing: Price
+    levels: int
+    stop_beyond: Price
+
+    @property
+    def reach(self) -> Decimal:
+        """How far the stop lies from the centre."""
+        return self.levels * self.spacing + self.stop_beyond
+
+
 class RegimeRead(Event):
-    """The regime of an instrument changed at a close of the main view (15m)."""
+    """The regime of an instrument changed at a close of the main view (15m).
+
+    `also` may trade beside `strategy` at a close at which that one does not enter.
+    """
 
     type = "signal.regime_read"
 
@@ -69,10 +94,13 @@ class RegimeRead(Event):
     confidence: Fraction
     model_version: str
     inputs: dict[str, Number]
+    also: tuple[str, ...] = ()
+
+    later: ClassVar[tuple[str, ...]] = ("also",)
 
 
 class SignalRaised(Event):
-    """A strategy wants to enter or to leave; entries carry their exit plan.
+    """A strategy wants to enter or to leave; entries carry their exit plan, a grid's its ladder too.
 
     `within_regime`: the `auto` rule lets this strategy trade now. When not, it was evaluated only because
     a user chose it by hand, and it is for those users alone.
@@ -98,6 +126,9 @@ class SignalRaised(Event):
     features: dict[str, Number]
     reasons: tuple[str, ...]
     valid_until: Instant
+    ladder: LadderPlan | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("ladder",)
 
     @property
     def stop(self) -> Number | None:
@@ -127,13 +158,19 @@ SignalEvent = RegimeRead | SignalRaised | SignalWithheld
 
 
 class RegimeReading(Value):
-    """What the market is like at a close, which strategy fits it, and the figures that say so."""
+    """What the market is like at a close, which strategy fits it, and the figures that say so.
+
+    `also` may trade beside `strategy` at a close at which that one does not enter. `fallback` is why rules were
+    read although a model is in use; empty: no model is, or it was believed.
+    """
 
     regime: Regime
     strategy: str
     confidence: Fraction
     model_version: str
     inputs: dict[str, Number]
+    also: tuple[str, ...] = ()
+    fallback: str = ""
 
 
 class Proposal(Value):
@@ -159,21 +196,24 @@ class Proposal(Value):
     detail: str
     features: dict[str, Number]
     reasons: tuple[str, ...]
+    ladder: LadderPlan | None = None
 
 
 @command("signal.judge_market")
 @dataclass(frozen=True, slots=True)
 class JudgeMarket:
-    """Record what one close of one instrument says.
+    """Record what one close of one timeframe of one instrument says.
 
-    `auto`: strategies follow the regime; `by_hand` names those that someone chose whatever the regime.
+    `reading` comes with the main view (15m); at the closes of other timeframes the one on record holds. `auto`:
+    strategies follow the regime; `by_hand` names those that someone chose whatever the regime.
     """
 
     at: Instant
     venue: Venue
     symbol: Symbol
     candle_close: Instant
-    reading: RegimeReading
+    reading: RegimeReading | None
     proposals: tuple[Proposal, ...]
     auto: bool
     by_hand: tuple[str, ...]
+    timeframe: Timeframe = Timeframe.M15

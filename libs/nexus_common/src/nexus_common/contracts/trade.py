@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import ClassVar
 from uuid import UUID
 
 from nexus_common.contracts.instrument import Instrument
 from nexus_common.contracts.message import Event, command
-from nexus_common.contracts.risk import EntryApproved
+from nexus_common.contracts.risk import EntryApproved, Ladder
 from nexus_common.contracts.signal import ExitPlan
 from nexus_common.contracts.values import (
     AccountId,
@@ -24,6 +25,7 @@ from nexus_common.contracts.values import (
     Origin,
     Price,
     Quantity,
+    Side,
     Symbol,
     Timeframe,
     TradeId,
@@ -126,6 +128,9 @@ class TradeAdmitted(Event):
     entry_order: ClientOrderId
     approved_by: str
     signal_id: UUID
+    ladder: Ladder | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("ladder",)
 
 
 class TradeEntered(Event):
@@ -184,6 +189,33 @@ class FundingNoted(Event):
 
     trade_id: TradeId
     amount: Money
+
+
+class LadderFilled(Event):
+    """A resting order of a grid filled; what is held afterwards, and what closing rungs has earned so far.
+
+    `quantity` 0: nothing is held. `direction`, `average_price` and `stop` are those of what is held. `earned`
+    is gross, `fees` are all paid so far.
+    """
+
+    type = "trade.ladder_filled"
+
+    trade_id: TradeId
+    account: AccountId
+    venue: Venue
+    symbol: Symbol
+    strategy: str
+    rung: int
+    side: Side
+    price: Price
+    direction: Direction
+    quantity: Number
+    average_price: Price | None
+    margin: Money
+    stop: Price | None
+    earned: Money
+    fees: Money
+    opened_at: Instant
 
 
 class ExitOrdered(Event):
@@ -270,6 +302,7 @@ TradeEvent = (
     | TradeAdmitted
     | TradeEntered
     | ProtectionSet
+    | LadderFilled
     | TradeReduced
     | FundingNoted
     | TargetReached

@@ -14,6 +14,7 @@ AccountId = NewType("AccountId", str)
 Symbol = NewType("Symbol", str)
 ClientOrderId = NewType("ClientOrderId", str)
 TradeId = NewType("TradeId", str)
+ModelId = NewType("ModelId", str)
 
 
 def _utc(moment: datetime) -> datetime:

@@ -51,7 +51,7 @@ class Evaluation:
 
     def triggers(self) -> Bools:
         """For each row whether any strategy's trigger held."""
-        held = np.zeros(len(self.view.main), dtype=np.bool_)
+        held = np.zeros(len(self.view.bars), dtype=np.bool_)
         for each in self.evaluated:
             for setup in each.setups:
                 held[each.first :] |= setup.trigger
@@ -63,7 +63,7 @@ class Evaluation:
             at=at,
             venue=self.view.venue,
             symbol=symbol,
-            candle_close=from_millis(int(self.view.main.close_time()[row])),
+            candle_close=from_millis(int(self.view.bars.close_time()[row])),
             reading=self.regime.reading(row - self.first),
             proposals=tuple(
                 propose(each.strategy, setup, each.view, row - each.first)
@@ -78,16 +78,16 @@ class Evaluation:
 
 def evaluate(view: MarketView, strategies: Sequence[Strategy]) -> Evaluation | None:
     """Judge the rows of a view; None while all of them are warming up."""
-    first = view.main.first_ready(NEEDS)
-    if first == len(view.main):
+    first = view.bars.first_ready(NEEDS)
+    if first == len(view.bars):
         return None
     evaluated = []
     for strategy in strategies:
-        ready = max(first, view.main.first_ready(strategy.needs, strategy.lag))
-        if ready < len(view.main):
+        ready = max(first, view.bars.first_ready(strategy.needs, strategy.lag))
+        if ready < len(view.bars):
             since = view.since(ready)
             evaluated.append(Evaluated(strategy, ready, since, strategy.setups(since)))
-    regime = read_regime(view.main.since(first), view.macro)
+    regime = read_regime(view.bars.since(first), view.macro)
     return Evaluation(view, first, regime, tuple(evaluated))
 
 

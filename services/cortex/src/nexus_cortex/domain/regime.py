@@ -22,11 +22,12 @@ MACRO_NEEDS: Final = ("ema20", "ema50")
 
 
 class Reading(NamedTuple):
-    """One row of the rule table."""
+    """One row of the rule table; `also` may trade when `strategy` does not."""
 
     regime: Regime
     strategy: str
     confidence: str
+    also: tuple[str, ...] = ()
 
 
 READINGS: Final = (
@@ -34,8 +35,8 @@ READINGS: Final = (
     Reading(Regime.TREND, "trend", "0.85"),
     Reading(Regime.TREND, "trend", "0.70"),
     Reading(Regime.VOLATILE, "scalping", "0.75"),
-    Reading(Regime.TREND, "trend", "0.75"),
-    Reading(Regime.TREND, "trend", "0.60"),
+    Reading(Regime.TREND, "trend", "0.75", also=("mean_reversion",)),
+    Reading(Regime.TREND, "trend", "0.60", also=("mean_reversion",)),
     Reading(Regime.RANGE_TIGHT, "grid", "0.70"),
     Reading(Regime.RANGE_WIDE, "mean_reversion", "0.70"),
     Reading(Regime.NORMAL, "mean_reversion", "0.50"),
@@ -98,11 +99,11 @@ class RegimeColumns:
     macro: Ints
 
     def reading(self, row: int) -> RegimeReading:
-        regime, strategy, confidence = READINGS[self.number[row]]
+        rule = READINGS[self.number[row]]
         return RegimeReading(
-            regime=regime,
-            strategy=strategy,
-            confidence=decimal_of(float(confidence)),
+            regime=rule.regime,
+            strategy=rule.strategy,
+            confidence=decimal_of(float(rule.confidence)),
             model_version=MODEL_VERSION,
             inputs={
                 "adx": decimal_of(self.adx[row]),
@@ -111,6 +112,7 @@ class RegimeColumns:
                 "divergence": decimal_of(self.divergence[row]),
                 "macro_direction": decimal_of(self.macro[row]),
             },
+            also=rule.also,
         )
 
 

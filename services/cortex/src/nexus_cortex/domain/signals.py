@@ -15,22 +15,49 @@ from nexus_common.contracts.signal import (
     Proposal,
     Regime,
     RegimeRead,
+    RegimeReading,
     SignalEvent,
     SignalRaised,
     SignalWithheld,
 )
+from nexus_common.contracts.values import Timeframe
 
-RegimeClass = tuple[Regime, str, Decimal]
-EXIT_OF: Final = {Action.ENTER_LONG: Action.EXIT_LONG, Action.ENTER_SHORT: Action.EXIT_SHORT}
+EXIT_OF: Final = {
+    Action.ENTER_LONG: Action.EXIT_LONG,
+    Action.ENTER_SHORT: Action.EXIT_SHORT,
+    Action.OPEN_GRID: Action.CLOSE_GRID,
+}
 ENTRY_OF: Final = {exit_: entry for entry, exit_ in EXIT_OF.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class SignalState:
-    """`raised`: for each strategy and action the close of the last candle that raised it."""
+class RegimeNow:
+    """The regime that holds until the next one is read; a change of any of this is worth an event.
 
-    judged: datetime | None = None
-    regime: RegimeClass | None = None
+    Confidence counts in steps of 0.05.
+    """
+
+    regime: Regime
+    strategy: str
+    confidence: Decimal
+    model_version: str
+    also: tuple[str, ...]
+
+    @staticmethod
+    def of(read: RegimeReading | RegimeRead) -> RegimeNow:
+        steps = (read.confidence * 20).quantize(Decimal(1)) / 20
+        return RegimeNow(read.regime, read.strategy, steps, read.model_version, read.also)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalState:
+    """`judged`: for each timeframe its last close; `raised`: for each strategy and action the close that raised it.
+
+    `regime` is None until the main view has been read once.
+    """
+
+    judged: Mapping[Timeframe, datetime] = field(default_factory=dict)
+    regime: RegimeNow | None = None
     raised: Mapping[tuple[str, Action], datetime] = field(default_factory=dict)
 
     def last(self, strategy: str, action: Action) -> datetime | None:
@@ -44,16 +71,18 @@ class SignalState:
 
 def decide(command: JudgeMarket, state: SignalState) -> list[SignalEvent]:
     """A change of regime, then exits, then entries. A candle judged before is judged no more."""
-    if state.judged is not None and command.candle_close <= state.judged:
+    judged = state.judged.get(command.timeframe)
+    if judged is not None and command.candle_close <= judged:
         return []
     events: list[SignalEvent] = []
-    reading = command.reading
-    if regime_class(reading.regime, reading.strategy, reading.confidence) != state.regime:
-        events.append(_regime_read(command))
+    regime = state.regime
+    if command.reading is not None and RegimeNow.of(command.reading) != regime:
+        regime = RegimeNow.of(command.reading)
+        events.append(_regime_read(command, command.reading))
     entries = [proposal for proposal in command.proposals if proposal.action.is_entry]
     exits = [proposal for proposal in command.proposals if not proposal.action.is_entry]
-    events += [_raised(command, p, True) for p in exits if _leaves(p, state)]
-    events += [_judged(command, proposal, state) for proposal in entries]
+    events += [_raised(command, p, True, regime) for p in exits if _leaves(p, state)]
+    events += [_judged(command, proposal, state, regime) for proposal in entries]
     return events
 
 
@@ -62,21 +91,39 @@ def _leaves(proposal: Proposal, state: SignalState) -> bool:
     return state.is_entered(proposal.strategy, ENTRY_OF[proposal.action])
 
 
-def _judged(command: JudgeMarket, proposal: Proposal, state: SignalState) -> SignalEvent:
-    within_regime = not proposal.bound_to_regime or command.reading.strategy == proposal.strategy
+def _judged(
+    command: JudgeMarket, proposal: Proposal, state: SignalState, regime: RegimeNow | None
+) -> SignalEvent:
+    hindrance = _outside(command, proposal, state, regime)
     last = state.last(proposal.strategy, proposal.action)
     if proposal.failed_rule is not None:
         return _withheld(command, proposal, proposal.failed_rule, proposal.detail)
-    if not within_regime and proposal.strategy not in command.by_hand:
-        detail = f"{command.reading.regime} calls for {command.reading.strategy}"
-        return _withheld(command, proposal, "regime", detail)
+    if hindrance is not None and proposal.strategy not in command.by_hand:
+        return _withheld(command, proposal, "regime", hindrance)
     if last is not None and last >= proposal.since:
         return _withheld(command, proposal, "once", f"raised for this situation at {last:%Y-%m-%d %H:%M}")
-    return _raised(command, proposal, within_regime)
+    return _raised(command, proposal, hindrance is None, regime)
 
 
-def _regime_read(command: JudgeMarket) -> RegimeRead:
-    reading = command.reading
+def _outside(
+    command: JudgeMarket, proposal: Proposal, state: SignalState, regime: RegimeNow | None
+) -> str | None:
+    """Why the regime does not let this strategy enter; None: it does, or it is not bound to it."""
+    if not proposal.bound_to_regime:
+        return None
+    if regime is None:
+        return "the regime was not read yet"
+    if proposal.strategy == regime.strategy:
+        return None
+    if proposal.strategy not in regime.also:
+        return f"{regime.regime} calls for {regime.strategy}"
+    entered = [state.last(regime.strategy, action) for action in EXIT_OF]
+    if command.candle_close in entered:
+        return f"{regime.strategy} entered at this close"
+    return None
+
+
+def _regime_read(command: JudgeMarket, reading: RegimeReading) -> RegimeRead:
     return RegimeRead(
         venue=command.venue,
         symbol=command.symbol,
@@ -86,10 +133,13 @@ def _regime_read(command: JudgeMarket) -> RegimeRead:
         confidence=reading.confidence,
         model_version=reading.model_version,
         inputs=reading.inputs,
+        also=reading.also,
     )
 
 
-def _raised(command: JudgeMarket, proposal: Proposal, within_regime: bool) -> SignalRaised:
+def _raised(
+    command: JudgeMarket, proposal: Proposal, within_regime: bool, regime: RegimeNow | None
+) -> SignalRaised:
     return SignalRaised(
         venue=command.venue,
         symbol=command.symbol,
@@ -103,12 +153,13 @@ def _raised(command: JudgeMarket, proposal: Proposal, within_regime: bool) -> Si
         plan=proposal.plan,
         confidence=proposal.confidence,
         leverage_hint=proposal.leverage_hint,
-        regime=command.reading.regime,
+        regime=None if regime is None else regime.regime,
         within_regime=within_regime,
-        model_version=command.reading.model_version,
+        model_version="" if regime is None else regime.model_version,
         features=proposal.features,
         reasons=proposal.reasons,
         valid_until=command.candle_close + proposal.timeframe.duration,
+        ladder=proposal.ladder,
     )
 
 
@@ -126,21 +177,16 @@ def _withheld(command: JudgeMarket, proposal: Proposal, rule: str, detail: str) 
     )
 
 
-def regime_class(regime: Regime, strategy: str, confidence: Decimal) -> RegimeClass:
-    """What a change of regime is: confidence counts in steps of 0.05."""
-    return regime, strategy, (confidence * 20).quantize(Decimal(1)) / 20
-
-
 def evolve(state: SignalState, event: SignalEvent) -> SignalState:
     match event:
         case RegimeRead():
-            now = regime_class(event.regime, event.strategy, event.confidence)
-            return replace(state, judged=event.candle_close, regime=now)
+            judged = {**state.judged, Timeframe.M15: event.candle_close}
+            return replace(state, judged=judged, regime=RegimeNow.of(event))
         case SignalRaised():
             raised = {**state.raised, (event.strategy, event.action): event.candle_close}
-            return replace(state, judged=event.candle_close, raised=raised)
+            return replace(state, judged={**state.judged, event.timeframe: event.candle_close}, raised=raised)
         case SignalWithheld():
-            return replace(state, judged=event.candle_close)
+            return replace(state, judged={**state.judged, event.timeframe: event.candle_close})
         case _:
             assert_never(event)
 

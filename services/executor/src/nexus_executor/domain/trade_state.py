@@ -12,6 +12,7 @@ from nexus_common.contracts.decider import InvariantBroken
 from nexus_common.contracts.trade import (
     ExitOrdered,
     FundingNoted,
+    LadderFilled,
     ProtectionFailed,
     ProtectionSet,
     TargetReached,
@@ -111,6 +112,8 @@ def evolve(state: TradeState, event: TradeEvent) -> TradeState:
                 exit_fees=state.exit_fees + event.fee,
                 last_leg=event.leg,
             )
+        case LadderFilled():
+            return state
         case FundingNoted():
             return replace(state, funding=state.funding + event.amount)
         case TargetReached():

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import assert_never
 
 from nexus_common.contracts.decider import Decider, InvariantBroken
+from nexus_common.contracts.instrument import Group
 from nexus_common.contracts.session import (
     AccountSpec,
     AnswerProposal,
@@ -18,6 +19,7 @@ from nexus_common.contracts.session import (
     ChangeRiskSetting,
     ChooseStrategy,
     CloseRequested,
+    GroupSwitched,
     InputRefused,
     InputTaken,
     KillRequested,
@@ -41,6 +43,7 @@ from nexus_common.contracts.session import (
     SessionOpened,
     StrategyChosen,
     StrategySwitched,
+    SwitchGroup,
     SwitchStrategy,
     TakeInput,
     TaskCancelRequested,
@@ -61,6 +64,7 @@ class Session:
     strategy: str = "auto"
     accounts: tuple[AccountSpec, ...] = ()
     switched_off: tuple[str, ...] = ()
+    groups_off: tuple[Group, ...] = ()
     risk: Mapping[str, Decimal] = field(default_factory=dict)
     inputs: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     tasks: int = 0
@@ -92,7 +96,14 @@ def decide(command: SessionCommand, state: Session) -> Sequence[SessionEvent]:
             raise InvariantBroken(
                 f"{command.user} has no session: {type(command).__name__} came before it was opened"
             )
-        case ChangeMode() | ChangeProfile() | ChooseStrategy() | SwitchStrategy() | ChangeRiskSetting():
+        case (
+            ChangeMode()
+            | ChangeProfile()
+            | ChooseStrategy()
+            | SwitchStrategy()
+            | SwitchGroup()
+            | ChangeRiskSetting()
+        ):
             return _choose(command, state)
         case RequestOrder() | RequestClose() | AnswerProposal() | RequestBreakerReset():
             return _trade(command, state)
@@ -120,7 +131,8 @@ def _open(command: OpenSession, state: Session) -> Sequence[SessionEvent]:
 
 
 def _choose(
-    command: ChangeMode | ChangeProfile | ChooseStrategy | SwitchStrategy | ChangeRiskSetting, state: Session
+    command: ChangeMode | ChangeProfile | ChooseStrategy | SwitchStrategy | SwitchGroup | ChangeRiskSetting,
+    state: Session,
 ) -> Sequence[SessionEvent]:
     """What is chosen already needs no event."""
     match command:
@@ -135,6 +147,9 @@ def _choose(
             return (
                 [] if enabled is is_on else [StrategySwitched(user=user, strategy=strategy, enabled=enabled)]
             )
+        case SwitchGroup(user, group, enabled):
+            is_on = group not in state.groups_off
+            return [] if enabled is is_on else [GroupSwitched(user=user, group=group, enabled=enabled)]
         case ChangeRiskSetting(user, name, value):
             same = state.risk.get(name) == value
             return [] if same else [RiskSettingChanged(user=user, name=name, value=value)]
@@ -217,6 +232,9 @@ def evolve(state: Session, event: SessionEvent) -> Session:
             return replace(state, strategy=event.strategy)
         case StrategySwitched():
             return replace(state, switched_off=_switched(state.switched_off, event))
+        case GroupSwitched(group=group, enabled=enabled):
+            others = tuple(each for each in state.groups_off if each is not group)
+            return replace(state, groups_off=others if enabled else tuple(sorted((*others, group))))
         case RiskSettingChanged():
             return replace(state, risk={**state.risk, event.name: event.value})
         case InputTaken():

@@ -53,14 +53,14 @@ def shark(view: MarketView, parameters: SharkParameters) -> tuple[Setup, ...]:
     trigger = _triggers(view, 0)
     if not trigger.any():
         return ()
-    main = view.main
-    adx_holds, rsi_holds = _rules(main, parameters, 0)
-    before = _triggers(view, 1) & np.logical_and(*_rules(main, parameters, 1))
-    bar = main.timeframe.seconds * 1_000
-    closed = main.close_time()
-    adx, rsi = main.column("adx14"), main.column("rsi14")
-    distance = main.column("ema50") - main.column("close")
-    atr = main.column("atr14")
+    bars = view.bars
+    adx_holds, rsi_holds = _rules(bars, parameters, 0)
+    before = _triggers(view, 1) & np.logical_and(*_rules(bars, parameters, 1))
+    bar = bars.timeframe.seconds * 1_000
+    closed = bars.close_time()
+    adx, rsi = bars.column("adx14"), bars.column("rsi14")
+    distance = bars.column("ema50") - bars.column("close")
+    atr = bars.column("atr14")
 
     def reasons(row: int) -> tuple[str, ...]:
         return (
@@ -87,16 +87,16 @@ def shark(view: MarketView, parameters: SharkParameters) -> tuple[Setup, ...]:
 
 def _triggers(view: MarketView, lag: int) -> Bools:
     """Close below EMA50 below EMA200 of a target in Sangria, at each row or `lag` bars before it."""
-    main = view.main
+    bars = view.bars
     if not view.is_shark_target:
-        return np.zeros(len(main), dtype=np.bool_)
-    middle = main.column("ema50", lag)
-    stacked = (main.column("close", lag) < middle) & (middle < main.column("ema200", lag))
-    return view.sangria(main.close_time(lag), stacked)
+        return np.zeros(len(bars), dtype=np.bool_)
+    middle = bars.column("ema50", lag)
+    stacked = (bars.column("close", lag) < middle) & (middle < bars.column("ema200", lag))
+    return view.sangria(bars.close_time(lag), stacked)
 
 
-def _rules(main: FeatureColumns, parameters: SharkParameters, lag: int) -> tuple[Bools, Bools]:
-    return main.column("adx14", lag) > parameters.adx_min, main.column("rsi14", lag) >= parameters.rsi_min
+def _rules(bars: FeatureColumns, parameters: SharkParameters, lag: int) -> tuple[Bools, Bools]:
+    return bars.column("adx14", lag) > parameters.adx_min, bars.column("rsi14", lag) >= parameters.rsi_min
 
 
 def confidence(adx: Floats, distance: Floats, atr: Floats, parameters: SharkParameters) -> Floats:
@@ -113,6 +113,7 @@ SHARK: Final = Strategy(
     name="shark",
     function=shark,
     parameters=SharkParameters(),
+    timeframe=Timeframe.M15,
     timeframes=(Timeframe.M15,),
     needs=("ema50", "ema200", "adx14", "rsi14", *FEATURES_OF_A_SIGNAL),
     lag=1,

@@ -7,13 +7,13 @@ recorded: the first rule that failed, or a full proposal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
 
-from nexus_common.contracts.signal import Action, ExitPlan, Proposal
+from nexus_common.contracts.signal import Action, ExitPlan, LadderPlan, Proposal
 from nexus_common.contracts.values import Timeframe, Venue
 from nexus_cortex.domain.figures import decimal_of
 from nexus_cortex.domain.regime import MacroTrend
@@ -27,17 +27,21 @@ FEATURES_OF_A_SIGNAL: Final = ("atr14", "atr_mean50")
 
 @dataclass(frozen=True, slots=True)
 class MarketView:
-    """What a strategy may see of one instrument, at each row of `main`."""
+    """What a strategy may see of one instrument, at each row of `bars`, which are of its own timeframe.
 
-    main: FeatureColumns
+    `maker_fee` is what a resting order costs, as a fraction of its value; None: the venue did not say.
+    """
+
+    bars: FeatureColumns
     macro: MacroTrend
     mood: Mood
     venue: Venue
     is_shark_target: bool
+    maker_fee: float | None = None
 
     def since(self, row: int) -> MarketView:
         """The same from a later row on."""
-        return MarketView(self.main.since(row), self.macro, self.mood, self.venue, self.is_shark_target)
+        return replace(self, bars=self.bars.since(row))
 
     def sangria(self, times: Ints, where: Bools) -> Bools:
         """Whether the market was Sangria at these closes, asked only `where` it matters."""
@@ -60,7 +64,9 @@ class Rule:
 class Setup:
     """One action over all rows: `trigger` comes first, then `rules` in order.
 
-    `since` is when a row's situation began (milliseconds); it is entered or left once.
+    `since` is when a row's situation began (milliseconds); it is entered or left once. `plan` lays out how an
+    entry of a row is left, given its ATR, where that does not follow from the parameters alone; `ladder` are the
+    resting orders of a grid.
     """
 
     action: Action
@@ -69,6 +75,8 @@ class Setup:
     confidence: Floats
     since: Ints
     reasons: Callable[[int], tuple[str, ...]]
+    plan: Callable[[int, Decimal], ExitPlan] | None = None
+    ladder: Callable[[int], LadderPlan] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,22 +95,19 @@ class ExitParameters:
 class Strategy:
     """An entry of the table of strategies.
 
-    `timeframes` are those it may run on, its own first; `needs` the features it reads, up to `lag` bars back;
-    `bound_to_regime`: under `auto` it trades only while the regime names it.
+    `timeframes` are those it may run on, `timeframe` the one it does run on; `needs` the features it reads, up to
+    `lag` bars back; `bound_to_regime`: under `auto` it trades only while the regime names it.
     """
 
     name: str
     function: Callable[[MarketView, Any], tuple[Setup, ...]]
     parameters: ExitParameters
+    timeframe: Timeframe
     timeframes: tuple[Timeframe, ...]
     needs: tuple[str, ...]
     lag: int
     bound_to_regime: bool
     description: str
-
-    @property
-    def timeframe(self) -> Timeframe:
-        return self.timeframes[0]
 
     def setups(self, view: MarketView) -> tuple[Setup, ...]:
         """For a view whose rows are all ready."""
@@ -116,18 +121,18 @@ def clamped(values: Floats) -> Floats:
 
 def propose(strategy: Strategy, setup: Setup, view: MarketView, row: int) -> Proposal:
     """What is recorded of a row whose trigger holds."""
-    main = view.main
+    bars = view.bars
     failed = next((rule for rule in setup.rules if not rule.holds[row]), None)
-    atr = decimal_of(main.column("atr14")[row])
+    atr = decimal_of(bars.column("atr14")[row])
     is_entry = setup.action.is_entry and failed is None
     return Proposal(
         strategy=strategy.name,
         action=setup.action,
-        timeframe=main.timeframe,
-        price=spell(float(main.column("close")[row])),
+        timeframe=bars.timeframe,
+        price=spell(float(bars.column("close")[row])),
         atr=atr,
-        atr_mean=decimal_of(main.column("atr_mean50")[row]),
-        plan=_plan(strategy.parameters, atr) if is_entry else None,
+        atr_mean=decimal_of(bars.column("atr_mean50")[row]),
+        plan=_plan(strategy.parameters, setup, row, atr) if is_entry else None,
         confidence=decimal_of(setup.confidence[row]),
         leverage_hint=strategy.parameters.leverage_hint if is_entry else None,
         bound_to_regime=strategy.bound_to_regime,
@@ -136,10 +141,16 @@ def propose(strategy: Strategy, setup: Setup, view: MarketView, row: int) -> Pro
         detail="" if failed is None else failed.figures(row),
         features={} if failed is not None else _snapshot(view, row),
         reasons=() if failed is not None else setup.reasons(row),
+        ladder=setup.ladder(row) if is_entry and setup.ladder is not None else None,
     )
 
 
-def _plan(parameters: ExitParameters, atr: Decimal) -> ExitPlan:
+def _plan(parameters: ExitParameters, setup: Setup, row: int, atr: Decimal) -> ExitPlan:
+    return plan_by_atr(parameters, atr) if setup.plan is None else setup.plan(row, atr)
+
+
+def plan_by_atr(parameters: ExitParameters, atr: Decimal) -> ExitPlan:
+    """Every distance a multiple of ATR."""
     return ExitPlan(
         stop_distance=parameters.stop_atr * atr,
         target_distance=parameters.target_atr * atr,
@@ -150,8 +161,8 @@ def _plan(parameters: ExitParameters, atr: Decimal) -> ExitPlan:
 
 
 def _snapshot(view: MarketView, row: int) -> Mapping[str, Decimal]:
-    features = {name: decimal_of(value) for name, value in view.main.snapshot(row).items()}
-    at = int(view.main.close_time()[row])
+    features = {name: decimal_of(value) for name, value in view.bars.snapshot(row).items()}
+    at = int(view.bars.close_time()[row])
     if view.macro.is_known(at):
         features["macro_direction"] = decimal_of(view.macro.at(np.array([at]))[0])
     return features

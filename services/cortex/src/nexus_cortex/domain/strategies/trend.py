@@ -51,9 +51,9 @@ class Cross:
 
 def trend(view: MarketView, parameters: TrendParameters) -> tuple[Setup, ...]:
     """Exits and entries, long and short, over rows at which everything is ready."""
-    main = view.main
-    gaps = [main.column("ema20", lag) - main.column("ema50", lag) for lag in range(CROSS_BARS + 1)]
-    up, down = _cross(main, gaps, 1), _cross(main, [-gap for gap in gaps], -1)
+    bars = view.bars
+    gaps = [bars.column("ema20", lag) - bars.column("ema50", lag) for lag in range(CROSS_BARS + 1)]
+    up, down = _cross(bars, gaps, 1), _cross(bars, [-gap for gap in gaps], -1)
     setups = []
     for action, cross in ((Action.EXIT_LONG, down), (Action.EXIT_SHORT, up)):
         if cross.recent.any():
@@ -64,34 +64,34 @@ def trend(view: MarketView, parameters: TrendParameters) -> tuple[Setup, ...]:
     return tuple(setups)
 
 
-def _cross(main: FeatureColumns, gaps: list[Floats], sign: int) -> Cross:
-    recent = np.zeros(len(main), dtype=np.bool_)
-    since = main.close_time()
+def _cross(bars: FeatureColumns, gaps: list[Floats], sign: int) -> Cross:
+    recent = np.zeros(len(bars), dtype=np.bool_)
+    since = bars.close_time()
     for lag in reversed(range(CROSS_BARS)):
         here = (gaps[lag] > 0.0) & (gaps[lag + 1] <= 0.0)
         recent |= here
         if here.any():
-            since = np.where(here, main.close_time(lag), since)
+            since = np.where(here, bars.close_time(lag), since)
     return Cross(sign, recent, since, gaps[0])
 
 
 def _exit(view: MarketView, action: Action, cross: Cross) -> Setup:
-    main = view.main
+    bars = view.bars
     return Setup(
         action=action,
-        trigger=cross.recent & (cross.gap > 0.0) & (main.column("atr14") > 0.0),
+        trigger=cross.recent & (cross.gap > 0.0) & (bars.column("atr14") > 0.0),
         rules=(),
-        confidence=np.ones(len(main)),
+        confidence=np.ones(len(bars)),
         since=cross.since,
         reasons=lambda row: (f"EMA20 crossed {cross.word} EMA50: the opposite cross.",),
     )
 
 
 def _entry(view: MarketView, parameters: TrendParameters, action: Action, cross: Cross) -> Setup:
-    main, sign, gap = view.main, cross.sign, cross.gap
-    adx = main.column("adx14")
-    lead = sign * (main.column("plus_di14") - main.column("minus_di14"))
-    aligned = view.macro.at(main.close_time()) * sign > 0
+    bars, sign, gap = view.bars, cross.sign, cross.gap
+    adx = bars.column("adx14")
+    lead = sign * (bars.column("plus_di14") - bars.column("minus_di14"))
+    aligned = view.macro.at(bars.close_time()) * sign > 0
 
     def reasons(row: int) -> tuple[str, ...]:
         return (
@@ -111,7 +111,7 @@ def _entry(view: MarketView, parameters: TrendParameters, action: Action, cross:
                 "adx", adx >= parameters.adx_min, lambda row: f"ADX {adx[row]:.2f} < {parameters.adx_min:g}"
             ),
             Rule("direction", lead > 0.0, lambda row: f"the directional index leads by {lead[row]:.2f}"),
-            Rule("range", main.column("atr14") > 0.0, lambda row: "ATR is 0: the price does not move"),
+            Rule("range", bars.column("atr14") > 0.0, lambda row: "ATR is 0: the price does not move"),
         ),
         confidence=confidence(adx, lead, aligned, parameters),
         since=cross.since,
@@ -131,6 +131,7 @@ TREND: Final = Strategy(
     name="trend",
     function=trend,
     parameters=TrendParameters(),
+    timeframe=Timeframe.M15,
     timeframes=(Timeframe.M15, Timeframe.H1, Timeframe.H4),
     needs=("ema20", "ema50", "adx14", "plus_di14", "minus_di14", *FEATURES_OF_A_SIGNAL),
     lag=CROSS_BARS,
