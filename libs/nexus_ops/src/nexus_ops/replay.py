@@ -34,6 +34,7 @@ from nexus_ops.deciders import DECIDERS
 from nexus_ops.decisions import PAGE, events_of
 
 Progress = Callable[[int], None]
+Take = Callable[[Sequence[Envelope[Event]]], None]
 RERUN = ("signal",)
 BEAT = "beat"
 
@@ -126,7 +127,7 @@ async def replay(store: EventStore, cortex: Reactor, progress: Progress = lambda
     """Decide everything in `store` again. `cortex` is a fresh reactor with the settings to replay with."""
     replayed = _Replayed()
     commands = await _decide_again(store, replayed, progress)
-    candles = await _rerun_cortex(store, cortex, replayed)
+    candles = await rerun_cortex(store, cortex, replayed.add)
     return await _compare(store, replayed, commands, candles)
 
 
@@ -143,8 +144,10 @@ async def _decide_again(store: EventStore, replayed: _Replayed, progress: Progre
     return count
 
 
-async def _rerun_cortex(store: EventStore, cortex: Reactor, replayed: _Replayed) -> int:
-    """Cortex takes its turn behind the events of each step, as it did in the run.
+async def rerun_cortex(store: EventStore, cortex: Reactor, take: Take) -> int:
+    """Cortex takes its turn behind the events of each step, as it did in the run; `take` gets what it records.
+
+    Returns how many recorded candles it heard.
 
     A live step begins with a beat that carries its time; a played one lasts as long as its instant.
     """
@@ -158,7 +161,7 @@ async def _rerun_cortex(store: EventStore, cortex: Reactor, replayed: _Replayed)
         events = [recorded.envelope for recorded in batch]
         await cortex.react(Turn(at, batch[0].global_position, 0, 1, 2), desk.begin(events), desk)
         await desk.commit()
-        replayed.add([recorded.envelope for recorded in desk.take_recorded()])
+        take([recorded.envelope for recorded in desk.take_recorded()])
         batch.clear()
 
     beat: datetime | None = None
