@@ -10,8 +10,8 @@ import pytest
 from nexus_common.contracts.signal import Regime
 from nexus_cortex.domain.regime import NO_MACRO, MacroTrend, macro_trend, read_regime
 
-UP = MacroTrend(np.array([0]), np.array([1]))
-DOWN = MacroTrend(np.array([0]), np.array([-1]))
+UP = MacroTrend(np.array([0]), np.array([1]), np.array([0.0]), np.array([50.0]))
+DOWN = MacroTrend(np.array([0]), np.array([-1]), np.array([0.0]), np.array([50.0]))
 
 
 def row(columns, *, atr=0.5, adx=19.0, divergence=3.5, width=3.0):
@@ -86,7 +86,7 @@ def test_the_macro_view_points_only_where_close_and_ema20_lie_on_one_side_of_ema
 
 
 def test_the_macro_view_holds_from_its_close_to_the_next_and_says_nothing_before_the_first() -> None:
-    macro = MacroTrend(np.array([100, 200]), np.array([1, -1]))
+    macro = MacroTrend(np.array([100, 200]), np.array([1, -1]), np.zeros(2), np.full(2, 50.0))
 
     assert macro.at(np.array([99, 100, 199, 200, 900])).tolist() == [0, 1, 1, -1, -1]
     assert not macro.is_known(99)

@@ -19,8 +19,8 @@ from nexus_cortex.domain.strategies.shark import SharkParameters
 from nexus_cortex.domain.strategies.strategy import MarketView, propose
 from nexus_cortex.domain.strategies.trend import TrendParameters
 
-UP = MacroTrend(np.array([0]), np.array([1]))
-DOWN = MacroTrend(np.array([0]), np.array([-1]))
+UP = MacroTrend(np.array([0]), np.array([1]), np.array([0.0]), np.array([50.0]))
+DOWN = MacroTrend(np.array([0]), np.array([-1]), np.array([0.0]), np.array([50.0]))
 ABOVE, BELOW = 100.5, 99.5
 
 

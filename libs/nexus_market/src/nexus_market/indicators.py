@@ -77,6 +77,10 @@ def _atr_mean(bars: Bars) -> tuple[Floats, ...]:
     return (talib.SMA(talib.ATR(bars.high, bars.low, bars.close, 14), 50),)
 
 
+def _volatility(bars: Bars) -> tuple[Floats, ...]:
+    return (talib.STDDEV(talib.ROCP(bars.close, 1), 20),)
+
+
 INDICATORS: Final[tuple[Indicator, ...]] = (
     _ema(20),
     _ema(50),
@@ -93,6 +97,11 @@ INDICATORS: Final[tuple[Indicator, ...]] = (
     ),
     Indicator(("volume_sma20",), 20, lambda bars: (talib.SMA(bars.volume, 20),)),
     Indicator(("atr_mean50",), 50, _atr_mean),
+    Indicator(("rsi_smoothed",), 14 + 9, lambda bars: (talib.EMA(talib.RSI(bars.close, 14), 9),)),
+    Indicator(("mfi14",), 14, lambda bars: (talib.MFI(bars.high, bars.low, bars.close, bars.volume, 14),)),
+    Indicator(("high50", "low50"), 50, lambda bars: (talib.MAX(bars.high, 50), talib.MIN(bars.low, 50))),
+    # The standard deviation of the returns of 20 bars.
+    Indicator(("volatility20",), 21, _volatility),
 )
 
 BY_OUTPUT: Final[Mapping[str, Indicator]] = MappingProxyType(

@@ -18,7 +18,8 @@ from nexus_market.indicators import Bars, Floats, Ints
 
 MODEL_VERSION: Final = "rules"
 NEEDS: Final = ("ema20", "ema50", "adx14", "atr14", "bb_upper")
-MACRO_NEEDS: Final = ("ema20", "ema50")
+MACRO_NEEDS: Final = ("ema20", "ema50", "rsi14")
+SLOPE_BARS: Final = 5
 
 
 class Reading(NamedTuple):
@@ -48,21 +49,28 @@ class MacroTrend:
     """Where the macro view (4h) points from each of its closes on: +1 up, -1 down, 0 neither.
 
     Up: close and EMA20 both above EMA50; down: both below. Only closes at which both are ready are listed.
+    `slope` is what EMA20 gained a bar over the last 5, as a fraction of the close; `rsi` is RSI 14.
     """
 
     close_time: Ints
     direction: Ints
+    slope: Floats
+    rsi: Floats
 
     def at(self, times: Ints) -> Ints:
         """The direction last known at each time (milliseconds); 0 also where none is known."""
-        index = np.searchsorted(self.close_time, times, side="right") - 1
+        index = self.index_at(times)
         return np.where(index >= 0, self.direction[index], 0) if len(self.direction) else np.zeros_like(times)
+
+    def index_at(self, times: Ints) -> Ints:
+        """Where the close last known at each time (milliseconds) stands in the arrays; -1 where none is."""
+        return np.searchsorted(self.close_time, times, side="right") - 1
 
     def is_known(self, time: int) -> bool:
         return len(self.close_time) > 0 and bool(self.close_time[0] <= time)
 
 
-NO_MACRO: Final = MacroTrend(np.empty(0, np.int64), np.empty(0, np.int64))
+NO_MACRO: Final = MacroTrend(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
 
 
 def macro_trend(columns: FeatureColumns) -> MacroTrend:
@@ -73,7 +81,18 @@ def macro_trend(columns: FeatureColumns) -> MacroTrend:
     slow = ready.column("ema50")
     close, fast = ready.column("close"), ready.column("ema20")
     up, down = (close > slow) & (fast > slow), (close < slow) & (fast < slow)
-    return MacroTrend(ready.close_time(), up.astype(np.int64) - down.astype(np.int64))
+    return MacroTrend(
+        ready.close_time(),
+        up.astype(np.int64) - down.astype(np.int64),
+        slope(ready, "ema20"),
+        ready.column("rsi14"),
+    )
+
+
+def slope(columns: FeatureColumns, name: str) -> Floats:
+    """What an average gained a bar over the last 5, as a fraction of the close; its rows are ready that far back."""
+    gain = columns.column(name) - columns.column(name, SLOPE_BARS)
+    return gain / SLOPE_BARS / columns.column("close")
 
 
 def macro_trend_of(bars: Bars) -> MacroTrend:
@@ -84,6 +103,8 @@ def macro_trend_of(bars: Bars) -> MacroTrend:
     return MacroTrend(
         np.concatenate([part.close_time for part in parts]),
         np.concatenate([part.direction for part in parts]),
+        np.concatenate([part.slope for part in parts]),
+        np.concatenate([part.rsi for part in parts]),
     )
 
 

@@ -53,6 +53,13 @@ class Figure:
             return None
         return self.readings[index][1], now
 
+    def at(self, at: int) -> Decimal | None:
+        """The figure of a daily series (milliseconds); None when the last one known is over a day old."""
+        index = bisect_right(self.readings, at, key=_known_at) - 1
+        if index < 0 or at - self.readings[index][0] >= DAY_MS:
+            return None
+        return self.readings[index][1]
+
 
 class Mood:
     """What bitcoin and the market as a whole did, as far as Sangria asks."""
@@ -60,6 +67,7 @@ class Mood:
     def __init__(self) -> None:
         self._dominance = Figure()
         self._cap = Figure()
+        self._fear_greed = Figure()
         self._btc: dict[Venue, dict[int, float]] = {}
 
     def hear_macro(self, read: MacroRead) -> None:
@@ -68,6 +76,21 @@ class Mood:
             self._dominance.add(known_at, read.btc_dominance)
         if read.total_market_cap is not None:
             self._cap.add(known_at, read.total_market_cap)
+        if read.fear_greed is not None:
+            self._fear_greed.add(known_at, Decimal(read.fear_greed))
+
+    def dominance_change(self, at: int) -> float | None:
+        """By what fraction bitcoin's share of the market changed in 24 h; None: not known."""
+        return _change(self._dominance.day_before_and_now(at))
+
+    def cap_change(self, at: int) -> float | None:
+        """By what fraction the market's value changed in 24 h; None: not known."""
+        return _change(self._cap.day_before_and_now(at))
+
+    def fear_greed(self, at: int) -> float | None:
+        """The index, 0 (fear) to 100; None: not known."""
+        value = self._fear_greed.at(at)
+        return None if value is None else float(value)
 
     def hear_btc(self, venue: Venue, open_time: int, opened: float, closed: float) -> None:
         """Take a closed 15m candle of bitcoin; only deep falls are kept."""
@@ -96,3 +119,9 @@ class Mood:
             f"BTC dominance rose from {dominance[0]:.2f} to {dominance[1]:.2f} % "
             f"while the market lost {fall:.2f} % in 24 h"
         )
+
+
+def _change(figures: tuple[Decimal, Decimal] | None) -> float | None:
+    if figures is None or figures[0] == 0:
+        return None
+    return float((figures[1] - figures[0]) / figures[0])
