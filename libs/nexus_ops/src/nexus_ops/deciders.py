@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from nexus_common.contracts.decider import AnyDecider
+from nexus_cortex.domain.model import MODELS
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.order import ORDER
 from nexus_executor.domain.trade import TRADE
@@ -18,5 +19,5 @@ from nexus_telegram.domain.session import SESSION
 
 DECIDERS: Final[Mapping[str, AnyDecider]] = {
     decider.category: decider
-    for decider in (ACCOUNT, ORDER, TRADE, SCHEDULE, GUARD, RISK, ACCESS, NOTICE, SESSION)
+    for decider in (ACCOUNT, ORDER, TRADE, SCHEDULE, GUARD, RISK, ACCESS, NOTICE, SESSION, MODELS)
 }

@@ -9,6 +9,7 @@ from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.message import Event
 from nexus_common.runtime.ports import EventStore
 
+# Not `model`: which model reads the regime shows in the signals, and a backtest measures no drift.
 DECIDED = ("signal", "risk", "guard", "trade", "order")
 PAGE = 2_000
 

@@ -88,6 +88,20 @@ class ModelRefused(Event):
     by: str
 
 
+class ModelDeclined(Event):
+    """What was asked for cannot be done: no such model, or nothing to go back to. Nothing changed.
+
+    `asked` is the wish in a word: `promote`, `roll back`, `shadow`.
+    """
+
+    type = "model.declined"
+
+    asked: str
+    model: ModelId | None
+    reason: str
+    by: str
+
+
 class Contender(StrEnum):
     CHAMPION = "champion"
     SHADOW = "shadow"
@@ -139,6 +153,7 @@ ModelEvent = (
     | ModelRolledBack
     | ShadowSet
     | ModelRefused
+    | ModelDeclined
     | ShadowScored
     | DriftMeasured
 )
