@@ -8,6 +8,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
+from nexus_common.contracts.values import Timeframe
 from nexus_cortex.domain.strategies.shark import SHARK
 from nexus_cortex.domain.strategies.strategy import Strategy
 from nexus_cortex.domain.strategies.trend import TREND
@@ -27,6 +28,22 @@ def with_parameters(overrides: Mapping[str, Mapping[str, Any]]) -> Mapping[str, 
             raise ValueError(f"there is no strategy {name!r}; there are {', '.join(STRATEGIES)}")
         table[name] = _changed(table[name], changes)
     return MappingProxyType(table)
+
+
+def with_timeframes(table: Mapping[str, Strategy], moves: Mapping[str, Timeframe]) -> Mapping[str, Strategy]:
+    """The table with some strategies moved to another timeframe.
+
+    Raises ValueError for a strategy that does not exist, or a timeframe that it is not made for.
+    """
+    moved = dict(table)
+    for name, timeframe in moves.items():
+        if name not in moved:
+            raise ValueError(f"there is no strategy {name!r}; there are {', '.join(table)}")
+        if timeframe not in moved[name].timeframes:
+            allowed = ", ".join(moved[name].timeframes)
+            raise ValueError(f"{name} cannot run on {timeframe}; it runs on {allowed}")
+        moved[name] = replace(moved[name], timeframe=timeframe)
+    return MappingProxyType(moved)
 
 
 def _changed(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
