@@ -5,7 +5,7 @@ from __future__ import annotations
 from nexus_common.runtime.errors import SchemaMismatch
 
 # Every revision this release knows, oldest first; a new migration adds its own at the end.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 SERVICE_ROLE = "nexus_service"
 
 

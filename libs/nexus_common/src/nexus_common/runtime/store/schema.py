@@ -1,7 +1,8 @@
 """The tables of the store. Alembic's migrations build them, the store's SQL uses their names.
 
-Truth: `events` and `commands`, append-only. Everything else can be lost without losing history, the inbox
-and the leases aside, which keep work from being done twice.
+Truth: `events` and `commands`, append-only, and the artefacts in `models` that events name by their hash.
+Everything else can be lost without losing history, the inbox and the leases aside, which keep work from being
+done twice.
 """
 
 from __future__ import annotations
@@ -108,6 +109,32 @@ snapshots = Table(
     # A state folded by other code or settings is not this release's state.
     Column("fingerprint", Text, nullable=False),
     Column("state", Text, nullable=False),
+)
+
+
+# Artefacts of models, a row a file; append-only like the truth that names their digests.
+models = Table(
+    "models",
+    metadata,
+    Column("model", Text, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    _instant("stored_at"),
+    PrimaryKeyConstraint("model", "file"),
+)
+
+# What operators ask cortex for. A mailbox: what was decided stands in the events of `model-regime`.
+model_wishes = Table(
+    "model_wishes",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("model", Text),
+    Column("asked_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    _instant("asked_at"),
+    Column("taken_at", DateTime(timezone=True)),
+    Column("outcome", Text),
 )
 
 
