@@ -320,7 +320,7 @@ def test_limits_refuse_instead_of_shrinking(make):
     )
     assert event.reason == "one_direction"
     (check,) = [c for c in event.checks if not c.passed]
-    assert check.detail == "margin in the direction long 34.00 % + 5.00 % of equity, limit 35.00 %"
+    assert check.detail == ("margin in the direction long 3400 + 500, at most 3500 = 35 % of equity 10000")
 
 
 def test_conservative_stretches_stop_and_target(make):

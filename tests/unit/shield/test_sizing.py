@@ -77,9 +77,7 @@ def test_leverage_is_lowered_until_liquidation_is_twice_the_stop_away(make):
     # at 20 × liquidation is (0.05 - 0.004) / 1.004 = 4.58 % away; a stop at 4 % needs 8 %: 11 × gives 8.66 %
     lowered = sizing(make, Profile.RONIN, leverage=20, stop_distance=D(40))
     assert fitting_leverage(lowered) == 11
-    assert (
-        liquidation_fraction(12, make.instrument()) < D("0.08") <= liquidation_fraction(11, make.instrument())
-    )
+    assert liquidation_fraction(12, D("0.004")) < D("0.08") <= liquidation_fraction(11, D("0.004"))
 
 
 def test_stocks_are_not_leveraged(make):

@@ -28,6 +28,7 @@ from nexus_common.contracts.session import (
     RequestResume,
     RequestTask,
     Role,
+    SwitchGroup,
     SwitchStrategy,
 )
 from nexus_common.contracts.trade import TradeProposed
@@ -148,6 +149,8 @@ def _task(kind: TaskKind, text: str, cron: str | None, minutes: int | None) -> R
         ("/profile ronin", ChangeProfile(ANNA, Profile.RONIN, NOON)),
         ("/strategy trend", ChooseStrategy(ANNA, "trend", NOON)),
         ("/strategies off grid", SwitchStrategy(ANNA, "grid", False, NOON)),
+        ("/groups off meme", SwitchGroup(ANNA, Group.MEME, False, NOON)),
+        ("/groups OFF Layer1", SwitchGroup(ANNA, Group.LAYER1, False, NOON)),
         ("/resetpilot", RequestBreakerReset(ANNA, None, NOON)),
         ("/resume", RequestResume(ANNA, NOON)),
         ("/kill", RequestKill(ANNA, NOON)),
@@ -215,6 +218,9 @@ def test_each_command_asks_for_one_thing(text: str, command: object, view: View)
         ("/profile x", "not a profile"),
         ("/strategy tend", "did you mean trend"),
         ("/strategies of grid", "say on or off"),
+        ("/groups meme", r"say on or off, and which group\. Usage: /groups \[on\|off NAME\]"),
+        ("/groups off memes", "'memes' is not a group; did you mean meme"),
+        ("/groups off x", "it is one of"),
         ("/risk margin_fracton 1", "did you mean margin_fraction"),
         ("/risk margin_fraction 0.5", "margin_fraction cannot be 0.5"),
         ("/risk margin_fraction NaN", "not a figure"),
@@ -240,10 +246,27 @@ def test_what_cannot_be_followed_is_answered_with_help(text: str, reason: str, v
 
 
 def test_what_holds_already_asks_for_nothing(view: View) -> None:
-    for text in ("/mode watcher", "/profile nexus", "/strategy auto", "/strategies on grid"):
+    for text in (
+        "/mode watcher",
+        "/profile nexus",
+        "/strategy auto",
+        "/strategies on grid",
+        "/groups on defi",
+    ):
         answer = _say(text, view)
         assert answer.requests == ()
         assert "already" in answer.say
+
+
+def test_groups_are_shown_with_what_is_off(view: View) -> None:
+    shown = _say("/groups", view, replace(SESSION, groups_off=(Group.MEME,))).say.splitlines()
+    assert [line.split() for line in shown[1:]] == [
+        [group, "off" if group is Group.MEME else "on"] for group in Group
+    ]
+    switched_on = _say("/groups on meme", view, replace(SESSION, groups_off=(Group.MEME,)))
+    assert [request.command for request in switched_on.requests] == [
+        SwitchGroup(ANNA, Group.MEME, True, NOON)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
+
+from nexus_common.contracts.instrument import Group
 from nexus_common.contracts.schedule import TaskKind
 from nexus_common.contracts.session import (
     AccountSpec,
@@ -12,6 +15,7 @@ from nexus_common.contracts.session import (
     ChangeMode,
     ChangeRiskSetting,
     CloseRequested,
+    GroupSwitched,
     InputRefused,
     InputTaken,
     KillRequested,
@@ -27,6 +31,7 @@ from nexus_common.contracts.session import (
     RiskSettingChanged,
     SessionOpened,
     StrategySwitched,
+    SwitchGroup,
     SwitchStrategy,
     TakeInput,
     TaskRequested,
@@ -119,6 +124,42 @@ def test_a_strategy_is_switched_off_and_on_again() -> None:
     given(SESSION, OPENED, off).when(SwitchStrategy(ANNA, "grid", False, NOON)).then_nothing()
     again = given(SESSION, OPENED, off).when(SwitchStrategy(ANNA, "grid", True, NOON))
     assert again.state.switched_off == ()
+
+
+def test_a_group_is_switched_off_and_on_again() -> None:
+    off = GroupSwitched(user=ANNA, group=Group.MEME, enabled=False)
+    story = given(SESSION, OPENED).when(SwitchGroup(ANNA, Group.MEME, False, NOON)).then(off)
+    assert story.state.groups_off == (Group.MEME,)
+    given(SESSION, OPENED, off).when(SwitchGroup(ANNA, Group.MEME, False, NOON)).then_nothing()
+    given(SESSION, OPENED).when(SwitchGroup(ANNA, Group.MEME, True, NOON)).then_nothing()
+    again = given(SESSION, OPENED, off).when(SwitchGroup(ANNA, Group.MEME, True, NOON))
+    assert again.state.groups_off == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        (
+            "margin_fraction",
+            "0.11",
+            "margin_fraction cannot be 0.11: input should be less than or equal to 0.10",
+        ),
+        ("margin_fraction", "0", "margin_fraction cannot be 0: input should be greater than 0"),
+        ("kelly_trades", "29", "kelly_trades cannot be 29: input should be greater than or equal to 30"),
+        (
+            "cooldown_seconds",
+            "59",
+            "cooldown_seconds cannot be 59: input should be greater than or equal to 60",
+        ),
+        ("margin", "0.01", "'margin' is not a risk setting"),
+    ],
+)
+def test_a_figure_beyond_its_cap_is_refused_and_not_recorded(name: str, value: str, reason: str) -> None:
+    story = given(SESSION, OPENED).when(ChangeRiskSetting(ANNA, name, Decimal(value), NOON))
+    (refused,) = story.events
+    assert isinstance(refused, InputRefused)
+    assert refused.reason.startswith(reason)
+    assert story.state.risk == {}
 
 
 def test_a_risk_figure_is_kept_until_it_changes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from nexus_common.contracts.guard import GuardStanding
-from nexus_common.contracts.instrument import Group, Instrument
+from nexus_common.contracts.instrument import Bracket, Group, Instrument
 from nexus_common.contracts.limits import RiskSettings
 from nexus_common.contracts.signal import ExitPlan, LadderPlan
 from nexus_common.contracts.values import (
@@ -66,7 +66,8 @@ class EntryContext(Value):
     """All that a verdict rests on beside the request and the account's own history.
 
     `unpriced` are held instruments without a known price: equity is not known then. `obstacle` is why the
-    instrument cannot be entered right now: halted, silent, its venue closed.
+    instrument cannot be entered right now: halted, silent, its venue closed. `brackets` are the steps of the
+    venue's leverage table that a position of this account could reach; none: the venue told of none.
     """
 
     owner: UserId | None
@@ -83,3 +84,4 @@ class EntryContext(Value):
     peers: tuple[Peer, ...]
     obstacle: str | None = None
     groups_off: tuple[Group, ...] = ()
+    brackets: tuple[Bracket, ...] = ()

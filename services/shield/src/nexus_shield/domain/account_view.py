@@ -9,11 +9,13 @@ from uuid import UUID
 
 from nexus_common.contracts.account import AccountEvent, AccountOpened, BalanceChanged
 from nexus_common.contracts.envelope import Envelope
+from nexus_common.contracts.instrument import Group
 from nexus_common.contracts.limits import RiskSettings
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import EntryApproved, ReservationReleased
 from nexus_common.contracts.session import (
     AccessEvent,
+    GroupSwitched,
     ProfileChanged,
     RiskSettingChanged,
     Role,
@@ -46,6 +48,7 @@ class User:
     strategy: str
     settings: RiskSettings
     strategies_off: tuple[str, ...] = ()
+    groups_off: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,9 @@ class AccountView:
             case StrategySwitched(strategy=strategy, enabled=enabled):
                 others = tuple(name for name in known.strategies_off if name != strategy)
                 known = replace(known, strategies_off=others if enabled else (*others, strategy))
+            case GroupSwitched(group=group, enabled=enabled):
+                rest = tuple(each for each in known.groups_off if each is not group)
+                known = replace(known, groups_off=rest if enabled else (*rest, group))
             case RiskSettingChanged(name=name, value=value):
                 known = replace(known, settings=_changed(known.settings, name, value))
             case _:
@@ -124,10 +130,8 @@ class AccountView:
         self.users[event.user] = known
 
     def _open(self, event: SessionOpened) -> None:
-        known = self.users.get(event.user)
-        settings = self.defaults if known is None else known.settings
-        off = () if known is None else known.strategies_off
-        self.users[event.user] = User(event.user, event.profile, event.strategy, settings, off)
+        known = self.users.get(event.user) or User(event.user, event.profile, event.strategy, self.defaults)
+        self.users[event.user] = replace(known, profile=event.profile, strategy=event.strategy)
         for spec in event.accounts:
             # An account stays with the user who named it first.
             account = Account(spec.account, event.user, spec.venue, spec.signals)

@@ -97,6 +97,7 @@ def _size(
             limits=PROFILES[context.profile],
             settings=context.settings,
             kelly_risk=_kelly_risk(context, state),
+            brackets=context.brackets,
         )
     )
 

@@ -9,8 +9,9 @@ from typing import Final
 from nexus_common.contracts.risk import Check
 from nexus_common.contracts.values import Direction, Origin, format_instant
 from nexus_shield.domain import exposure
+from nexus_shield.domain.breaker import loss_of_day
 from nexus_shield.domain.case import Case, Outcome, Rule, signals_only
-from nexus_shield.domain.sizing import round_trip_cost
+from nexus_shield.domain.sizing import drawdown_of, plain, round_trip_cost
 
 HUNDRED = Decimal(100)
 AUTO = "auto"
@@ -19,16 +20,25 @@ NO_STOP: Outcome = (False, "there is no stop: neither a distance nor an ATR is k
 
 def owner(case: Case) -> Outcome:
     """Only the account's own user trades with it."""
-    if case.context.owner == case.context.asked_by:
-        return True, f"the account is {case.context.asked_by}'s"
-    return False, f"the account is not {case.context.asked_by}'s"
+    whose, asked_by = case.context.owner, case.context.asked_by
+    return whose == asked_by, f"the account is {whose}'s, asked by {asked_by}"
 
 
 def instrument(case: Case) -> Outcome:
     listed = case.context.instrument
     if listed is None:
         return False, f"{case.request.symbol} is not listed on {case.request.venue}"
-    return True, f"{listed.symbol} is listed on {listed.venue}, group {listed.group}"
+    return True, f"{listed.symbol} is listed on {listed.venue}"
+
+
+@signals_only
+def group(case: Case) -> Outcome:
+    """A user's switched-off group of instruments; his own orders pass."""
+    listed, off = case.context.instrument, case.context.groups_off
+    if listed is None:
+        return False, f"the group of {case.request.symbol} is not known"
+    inside = f"{listed.symbol} belongs to {listed.group}; switched off: {', '.join(off) or 'none'}"
+    return listed.group not in off, inside
 
 
 def halted(case: Case) -> Outcome:
@@ -39,9 +49,17 @@ def halted(case: Case) -> Outcome:
 
 @signals_only
 def breaker(case: Case) -> Outcome:
-    if case.state.breaker is None:
-        return True, f"not tripped; {case.state.losing_streak} losses in a row"
-    return False, f"tripped by {case.state.breaker}; /resetpilot starts it anew"
+    state, settings, equity = case.state, case.context.settings, case.context.equity
+    lost = loss_of_day(equity, state.day_equity) * HUNDRED
+    fallen = drawdown_of(equity, state.peak_since_reset or equity) * HUNDRED
+    figures = (
+        f"{state.losing_streak} of {settings.losing_streak} losses in a row, "
+        f"{lost:.2f} of {_percent(settings.daily_loss)} lost today, "
+        f"{fallen:.2f} of {_percent(settings.drawdown)} below the peak"
+    )
+    if state.breaker is None:
+        return True, f"not tripped: {figures}"
+    return False, f"tripped by {state.breaker}; /resetpilot starts it anew; {figures}"
 
 
 def black_swan(case: Case) -> Outcome:
@@ -63,10 +81,13 @@ def _longs_free(case: Case, name: str, until: datetime | None) -> Outcome:
     if until is None:
         return True, f"no {name}"
     if until <= case.at:
-        return True, f"the {name} is over"
+        return True, f"the {name} was over at {format_instant(until)}, it is {format_instant(case.at)}"
     if lifted is not None and until <= lifted:
-        return True, f"the {name} was lifted for this account"
-    return False, f"{name}: crypto longs are blocked until {format_instant(until)}"
+        return True, f"the {name} was lifted for this account until {format_instant(lifted)}"
+    return (
+        False,
+        f"{name}: crypto longs are blocked until {format_instant(until)}, it is {format_instant(case.at)}",
+    )
 
 
 @signals_only
@@ -104,18 +125,23 @@ def feed(case: Case) -> Outcome:
 @signals_only
 def cooldown(case: Case) -> Outcome:
     until = case.state.cooldowns.get(case.request.symbol)
-    if until is None or case.at >= until:
-        return True, f"{case.request.symbol} is not cooling down"
-    return False, f"{case.request.symbol} cools down until {format_instant(until)}"
+    if until is None:
+        return True, f"{case.request.symbol} has nothing to cool down from"
+    now = format_instant(case.at)
+    return case.at >= until, f"{case.request.symbol} cools down until {format_instant(until)}, it is {now}"
 
 
 @signals_only
 def rest(case: Case) -> Outcome:
     key = (case.request.strategy, case.request.symbol)
     until = case.state.rests.get(key)
-    if until is None or case.at >= until:
-        return True, f"{key[0]} does not rest on {key[1]}"
-    return False, f"{key[0]} was stopped out of {key[1]} and rests until {format_instant(until)}"
+    if until is None:
+        return True, f"{key[0]} was not stopped out of {key[1]}"
+    now = format_instant(case.at)
+    return (
+        case.at >= until,
+        f"{key[0]} was stopped out of {key[1]}, rests until {format_instant(until)}, it is {now}",
+    )
 
 
 def widest_stop(case: Case) -> Outcome:
@@ -123,7 +149,10 @@ def widest_stop(case: Case) -> Outcome:
         return NO_STOP
     fraction = case.plan.stop_distance / case.request.price
     limit = case.context.settings.max_stop_fraction
-    return fraction <= limit, f"stop {fraction * HUNDRED:.3f} % away, at most {limit * HUNDRED:.2f} %"
+    return fraction <= limit, (
+        f"stop {plain(case.plan.stop_distance)} away, {fraction * HUNDRED:.3f} % of {plain(case.request.price)}, "
+        f"at most {_percent(limit)}"
+    )
 
 
 def narrowest_stop(case: Case) -> Outcome:
@@ -137,37 +166,47 @@ def narrowest_stop(case: Case) -> Outcome:
     costs = settings.min_stop_costs * round_trip_cost(listed) * price
     least = max(ticks, share, costs)
     return case.plan.stop_distance >= least, (
-        f"stop distance {case.plan.stop_distance:f}, at least {least:f} = the largest of {ticks:f} "
-        f"({settings.min_stop_ticks} ticks), {share:f} ({settings.min_stop_fraction * HUNDRED:f} %), "
-        f"{costs:f} ({settings.min_stop_costs:f} × round-trip cost)"
+        f"stop distance {plain(case.plan.stop_distance)}, at least {plain(least)} = the largest of {plain(ticks)} "
+        f"({settings.min_stop_ticks} ticks), {plain(share)} ({_percent(settings.min_stop_fraction)}), "
+        f"{plain(costs)} ({settings.min_stop_costs:f} × round-trip cost)"
     )
 
 
 def liquidation(case: Case) -> Outcome:
     if case.size is None or case.plan is None:
         return NO_STOP
-    needed = case.plan.stop_distance * case.context.settings.liquidation_stops
+    stops, stop = case.context.settings.liquidation_stops, case.plan.stop_distance
     away = case.size.liquidation_distance
-    return away >= needed, f"liquidation {away:.8f} away at {case.size.leverage} ×, at least {needed:f}"
+    return away >= stops * stop, (
+        f"liquidation {away:.8f} away at {case.size.leverage} × and {_percent(case.size.maintenance)} maintenance "
+        f"margin, at least {plain(stops * stop)} = {stops:f} × the stop's {plain(stop)}"
+    )
 
 
 def size(case: Case) -> Outcome:
     sized = case.size
     if sized is None:
         return False, "cannot be sized without price, stop and instrument"
+    settings = case.context.settings
     detail = (
-        f"{sized.quantity:f} at {sized.leverage} ×, margin {sized.margin:.2f}, lost at the stop {sized.risk:.2f}, "
-        f"equity {case.context.equity:.2f}; bound by {sized.bound_by}; drawdown {sized.drawdown * HUNDRED:.2f} % "
-        f"scales × {sized.scale:f}"
+        f"{plain(sized.quantity)} at {sized.leverage} ×, "
+        f"margin {sized.margin:.2f} of {_percent(settings.margin_fraction)}, "
+        f"lost at the stop {sized.risk:.2f} of {_percent(settings.risk_fraction)} of equity {case.context.equity:.2f}; "
+        f"bound by {sized.bound_by}; drawdown {sized.drawdown * HUNDRED:.2f} % scales × {sized.scale:f}"
     )
     if sized.shortfall is not None:
         return False, f"{sized.shortfall}; {detail}"
     return True, detail
 
 
+def _percent(fraction: Decimal) -> str:
+    return f"{plain(fraction * HUNDRED)} %"
+
+
 CHECKS: Final[tuple[tuple[str, Rule], ...]] = (
     ("owner", owner),
     ("instrument", instrument),
+    ("group", group),
     ("halted", halted),
     ("breaker", breaker),
     ("black_swan", black_swan),

@@ -10,6 +10,7 @@ from decimal import Decimal
 from nexus_common.contracts.instrument import Group
 from nexus_common.contracts.values import Symbol
 from nexus_shield.domain.case import Case, Outcome
+from nexus_shield.domain.sizing import plain
 from nexus_shield.domain.state import Exposure
 
 HUNDRED = Decimal(100)
@@ -63,11 +64,11 @@ def gross_margin(case: Case) -> Outcome:
 def gross_notional(case: Case) -> Outcome:
     if case.size is None or case.context.equity <= 0:
         return UNSIZED
-    used = _total([e.notional for e in case.state.exposures])
-    limit = case.limits.gross_notional
-    fits = used + case.size.notional <= limit * case.context.equity
-    equity = case.context.equity
-    return fits, f"notional {used / equity:.2f} + {case.size.notional / equity:.2f} × equity, limit {limit:f}"
+    used, more = _total([e.notional for e in case.state.exposures]), case.size.notional
+    limit, equity = case.limits.gross_notional, case.context.equity
+    return used + more <= limit * equity, (
+        f"notional {plain(used)} + {plain(more)}, at most {plain(limit * equity)} = {limit:f} × equity {plain(equity)}"
+    )
 
 
 def correlated(case: Case) -> Outcome:
@@ -102,11 +103,10 @@ def _within(
     if case.size is None or case.context.equity <= 0:
         return UNSIZED
     equity = case.context.equity
-    used = _total([e.margin for e in open_ones])
-    fits = used + case.size.margin <= limit * equity
-    return fits, (
-        f"margin {where} {used / equity * HUNDRED:.2f} % + {case.size.margin / equity * HUNDRED:.2f} % "
-        f"of equity, limit {limit * HUNDRED:.2f} %"
+    used, more = _total([e.margin for e in open_ones]), case.size.margin
+    return used + more <= limit * equity, (
+        f"margin {where} {plain(used)} + {plain(more)}, at most {plain(limit * equity)} = "
+        f"{plain(limit * HUNDRED)} % of equity {plain(equity)}"
     )
 
 

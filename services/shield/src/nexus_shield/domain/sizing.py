@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
-from nexus_common.contracts.instrument import Instrument, InstrumentKind
+from nexus_common.contracts.instrument import Bracket, Instrument, InstrumentKind
 from nexus_common.contracts.limits import ProfileLimits, RiskSettings
 
 ZERO = Decimal(0)
@@ -18,7 +18,8 @@ class SizingInput:
     """What a size depends on. `peak` is the highest equity of all time; the signal's confidence is not here.
 
     `stop_distance` is in units of price; `leverage` what the signal or the user would like; `kelly_risk` the
-    fraction of equity that the account's own record justifies, when the user asked for it.
+    fraction of equity that the account's own record justifies, when the user asked for it. Without `brackets` the
+    instrument's own maximum and maintenance margin hold for every size.
     """
 
     equity: Decimal
@@ -30,13 +31,20 @@ class SizingInput:
     limits: ProfileLimits
     settings: RiskSettings
     kelly_risk: Decimal | None = None
+    brackets: tuple[Bracket, ...] = ()
+
+    @property
+    def loss_per_unit(self) -> Decimal:
+        """What one unit loses at the stop, round-trip fees included."""
+        return self.stop_distance + self.price * round_trip_cost(self.instrument)
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """A size, and how it came about. `shortfall` says why it is no size at all.
 
-    `risk` is lost at the stop, round-trip fees included; `liquidation_distance` is in units of price.
+    `risk` is lost at the stop, round-trip fees included; `liquidation_distance` is in units of price, for the
+    `maintenance` margin of the bracket that the position falls into.
     """
 
     quantity: Decimal
@@ -47,6 +55,7 @@ class Size:
     drawdown: Decimal
     scale: Decimal
     liquidation_distance: Decimal
+    maintenance: Decimal
     bound_by: str
     shortfall: str | None
 
@@ -54,27 +63,32 @@ class Size:
 def size_entry(given: SizingInput) -> Size:
     """The smaller of what margin and what the loss at the stop allow, scaled by drawdown, floored to the step."""
     leverage = fitting_leverage(given)
-    drawdown = drawdown_of(given.equity, given.peak)
-    scale = drawdown_scale(drawdown, given.settings)
-    equity = max(given.equity, ZERO) * scale
-    loss_per_unit = given.stop_distance + given.price * round_trip_cost(given.instrument)
-    by_margin = equity * given.settings.margin_fraction * leverage / given.price
-    risk_fraction, by_risk_name = _risk_fraction(given)
-    by_risk = equity * risk_fraction / loss_per_unit
+    by_margin, by_risk = _allowed(leverage, given)
     quantity = floor_to_step(min(by_margin, by_risk), given.instrument.step_size)
     notional = quantity * given.price
+    drawdown = drawdown_of(given.equity, given.peak)
+    maintenance = bracket_of(notional, given).maintenance_margin
     return Size(
         quantity=quantity,
         leverage=leverage,
         notional=notional,
         margin=(notional / leverage).quantize(FINEST, ROUND_DOWN),
-        risk=(quantity * loss_per_unit).quantize(FINEST, ROUND_DOWN),
+        risk=(quantity * given.loss_per_unit).quantize(FINEST, ROUND_DOWN),
         drawdown=drawdown,
-        scale=scale,
-        liquidation_distance=given.price * liquidation_fraction(leverage, given.instrument),
-        bound_by="margin" if by_margin <= by_risk else by_risk_name,
-        shortfall=_shortfall(quantity, notional, given.instrument),
+        scale=drawdown_scale(drawdown, given.settings),
+        liquidation_distance=given.price * liquidation_fraction(leverage, maintenance),
+        maintenance=maintenance,
+        bound_by="margin" if by_margin <= by_risk else _risk_fraction(given)[1],
+        shortfall=_shortfall(quantity, notional, given),
     )
+
+
+def _allowed(leverage: int, given: SizingInput) -> tuple[Decimal, Decimal]:
+    """The quantities that the margin and the loss at the stop allow."""
+    scale = drawdown_scale(drawdown_of(given.equity, given.peak), given.settings)
+    equity = max(given.equity, ZERO) * scale
+    by_margin = equity * given.settings.margin_fraction * leverage / given.price
+    return by_margin, equity * _risk_fraction(given)[0] / given.loss_per_unit
 
 
 def _risk_fraction(given: SizingInput) -> tuple[Decimal, str]:
@@ -84,13 +98,16 @@ def _risk_fraction(given: SizingInput) -> tuple[Decimal, str]:
     return allowed, "loss at the stop"
 
 
-def _shortfall(quantity: Decimal, notional: Decimal, instrument: Instrument) -> str | None:
+def _shortfall(quantity: Decimal, notional: Decimal, given: SizingInput) -> str | None:
+    instrument = given.instrument
     if quantity <= 0:
         return f"less than one step of {instrument.step_size:f}"
     if quantity < instrument.min_quantity:
         return f"quantity {quantity:f} is below the venue's minimum {instrument.min_quantity:f}"
     if notional < instrument.min_notional:
         return f"notional {notional:.2f} is below the venue's minimum {instrument.min_notional:f}"
+    if given.brackets and notional > given.brackets[-1].cap:
+        return f"notional {notional:.2f} is above the venue's last bracket, {given.brackets[-1].cap:f}"
     return None
 
 
@@ -100,19 +117,42 @@ def fitting_leverage(given: SizingInput) -> int:
         return 1
     wanted = given.leverage or given.settings.leverage or given.limits.leverage
     leverage = max(1, min(wanted, given.limits.max_leverage, given.instrument.max_leverage))
-    needed = given.settings.liquidation_stops * given.stop_distance / given.price
-    while leverage > 1 and liquidation_fraction(leverage, given.instrument) < needed:
+    while leverage > 1 and not _fits(leverage, given):
         leverage -= 1
     return leverage
 
 
-def liquidation_fraction(leverage: int, instrument: Instrument) -> Decimal:
+def _fits(leverage: int, given: SizingInput) -> bool:
+    """Whether the bracket of what would be bought grants the leverage, and liquidation lies far enough away."""
+    bracket = bracket_of(min(_allowed(leverage, given)) * given.price, given)
+    needed = given.settings.liquidation_stops * given.stop_distance / given.price
+    return (
+        leverage <= bracket.max_leverage
+        and liquidation_fraction(leverage, bracket.maintenance_margin) >= needed
+    )
+
+
+def bracket_of(notional: Decimal, given: SizingInput) -> Bracket:
+    """The step of the venue's table that a position of this worth falls into; beyond the last one, the last.
+
+    The bracket's maintenance margin is taken for the whole position: venues take it for the part above its
+    floor alone, which liquidates later.
+    """
+    for bracket in given.brackets:
+        if notional <= bracket.cap:
+            return bracket
+    if given.brackets:
+        return given.brackets[-1]
+    listed = given.instrument
+    return Bracket(ZERO, notional, Decimal(listed.max_leverage), listed.maintenance_margin)
+
+
+def liquidation_fraction(leverage: int, maintenance: Decimal) -> Decimal:
     """How far liquidation is from the entry, as a fraction of price, isolated margin.
 
     A long is liquidated where its margin falls to the maintenance margin: (1/L - m) / (1 - m) away; a short
     at (1/L - m) / (1 + m). The nearer of the two is taken for both.
     """
-    maintenance = instrument.maintenance_margin
     return max((ONE / leverage - maintenance) / (ONE + maintenance), ZERO)
 
 
@@ -129,14 +169,21 @@ def drawdown_of(equity: Decimal, peak: Decimal) -> Decimal:
 
 
 def drawdown_scale(drawdown: Decimal, settings: RiskSettings) -> Decimal:
-    """× 1, 0.8, 0.5, 0.2 as the drawdown from the all-time peak deepens; a bound belongs to the deeper step."""
-    if drawdown >= settings.severe_drawdown:
-        return settings.severe_scale
-    if drawdown >= settings.deep_drawdown:
-        return settings.deep_scale
-    if drawdown >= settings.mild_drawdown:
-        return settings.mild_scale
-    return ONE
+    """× 1, 0.8, 0.5, 0.2 as the drawdown from the all-time peak deepens; a bound belongs to the deeper step.
+
+    The least of the steps that were reached: whoever lowers one of them does not gain by falling further.
+    """
+    steps = (
+        (settings.mild_drawdown, settings.mild_scale),
+        (settings.deep_drawdown, settings.deep_scale),
+        (settings.severe_drawdown, settings.severe_scale),
+    )
+    return min((scale for bound, scale in steps if drawdown >= bound), default=ONE)
+
+
+def plain(number: Decimal) -> str:
+    """A figure as people write it: digits without exponent and without zeros at the end."""
+    return f"{number.normalize():f}"
 
 
 def floor_to_step(quantity: Decimal, step: Decimal) -> Decimal:

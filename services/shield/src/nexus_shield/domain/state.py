@@ -42,6 +42,13 @@ class Exposure:
     margin: Decimal
     notional: Decimal
 
+    def at_least(self, other: Exposure | None) -> Exposure:
+        """With what another one of the same entry binds, where that is more."""
+        if other is None or (other.margin <= self.margin and other.notional <= self.notional):
+            return self
+        margin, notional = max(self.margin, other.margin), max(self.notional, other.notional)
+        return replace(self, margin=margin, notional=notional)
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
@@ -100,8 +107,16 @@ class RiskState:
 
     @property
     def exposures(self) -> tuple[Exposure, ...]:
-        """All that is held or reserved; an entry that is still filling counts with its reservation."""
-        reserved = tuple(reservation.exposure for reservation in self.reservations.values())
+        """All that is held or reserved. An entry that is still filling counts once, with the larger of the two."""
+        filling = {
+            holding.exposure.request_id: holding.exposure
+            for holding in self.holdings.values()
+            if holding.exposure.request_id in self.reservations
+        }
+        reserved = tuple(
+            reservation.exposure.at_least(filling.get(request_id))
+            for request_id, reservation in self.reservations.items()
+        )
         held = tuple(
             holding.exposure
             for holding in self.holdings.values()

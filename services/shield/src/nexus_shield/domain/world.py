@@ -13,17 +13,17 @@ from nexus_common.contracts.assessment import EntryContext, Peer
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.feed import FeedEvent, FeedLost, FeedRestored, FeedStarted
 from nexus_common.contracts.guard import GuardStanding
-from nexus_common.contracts.instrument import Instrument, InstrumentsListed
-from nexus_common.contracts.limits import GuardSettings, RiskSettings
+from nexus_common.contracts.instrument import Bracket, Instrument, InstrumentsListed
+from nexus_common.contracts.limits import PROFILES, GuardSettings, RiskSettings
 from nexus_common.contracts.market import MarketEvent
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import EntryApproved, ReservationReleased
 from nexus_common.contracts.session import AccessEvent, SessionEvent
 from nexus_common.contracts.trade import TradeEvent
-from nexus_common.contracts.values import Symbol, TradeId, UserId, Venue
+from nexus_common.contracts.values import Money, Symbol, TradeId, UserId, Venue
 from nexus_shield.domain.account_view import Account, AccountView, User
 from nexus_shield.domain.correlation import correlation
-from nexus_shield.domain.market_view import MarketView
+from nexus_shield.domain.market_view import Key, MarketView
 from nexus_shield.domain.state import Holding, RiskState
 from nexus_shield.domain.trading import Trading, TradingEvent
 
@@ -44,7 +44,8 @@ class World:
 
     market: MarketView
     people: AccountView
-    instruments: dict[tuple[Venue, Symbol], Instrument] = field(default_factory=dict)
+    instruments: dict[Key, Instrument] = field(default_factory=dict)
+    brackets: dict[Key, tuple[Bracket, ...]] = field(default_factory=dict)
     feeds_lost: dict[Venue, str] = field(default_factory=dict)
     trading: Trading = field(default_factory=Trading)
 
@@ -80,6 +81,11 @@ class World:
         kept = {key: known for key, known in self.instruments.items() if key[0] is not event.venue}
         listed = {(event.venue, instrument.symbol): instrument for instrument in event.instruments}
         self.instruments = {**kept, **listed}
+        told = {(event.venue, symbol): terms.brackets for symbol, terms in event.terms.items()}
+        self.brackets = {
+            **{key: known for key, known in self.brackets.items() if key[0] is not event.venue},
+            **told,
+        }
 
     def _on_feed(self, event: FeedEvent) -> None:
         match event:
@@ -132,7 +138,14 @@ class World:
             guard=guard,
             peers=self._peers(account.venue, symbol, state),
             obstacle=self.trading.obstacle(account.venue, symbol, at),
+            groups_off=user.groups_off,
+            brackets=self._within_reach(account.venue, symbol, equity.amount, user),
         )
+
+    def _within_reach(self, venue: Venue, symbol: Symbol, equity: Money, user: User) -> tuple[Bracket, ...]:
+        """The steps of the leverage table up to the most that the profile lets this equity hold."""
+        most = equity * PROFILES[user.profile].gross_notional
+        return tuple(each for each in self.brackets.get((venue, symbol), ()) if each.floor <= most)
 
     def _peers(self, venue: Venue, symbol: Symbol, state: RiskState) -> tuple[Peer, ...]:
         """The other instruments that the account holds or has reserved."""

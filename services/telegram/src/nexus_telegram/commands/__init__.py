@@ -30,6 +30,7 @@ _TABLE: Final = (
     ChatCommand("profile", "[conservative|nexus|ronin]", "leverage and exposure", steering.profile),
     ChatCommand("strategy", "[NAME|auto]", "one strategy, or as the regime says", steering.strategy),
     ChatCommand("strategies", "[on|off NAME]", "switch strategies", steering.strategies),
+    ChatCommand("groups", "[on|off NAME]", "switch groups of instruments", steering.groups),
     ChatCommand("risk", "[NAME VALUE]", "your risk figures, within their caps", steering.risk),
     ChatCommand(
         "long", "SYMBOL [5%] [3x] [on=VENUE]", "buy by hand; the percentage is the stop", trading.long

@@ -1,14 +1,16 @@
-"""What a user chooses: /mode, /profile, /strategy, /strategies, /risk."""
+"""What a user chooses: /mode, /profile, /strategy, /strategies, /groups, /risk."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
+from nexus_common.contracts.instrument import Group
 from nexus_common.contracts.session import (
     ChangeMode,
     ChangeProfile,
     ChangeRiskSetting,
     ChooseStrategy,
+    SwitchGroup,
     SwitchStrategy,
 )
 from nexus_common.contracts.values import Mode, Profile
@@ -59,14 +61,30 @@ def strategy(ask: Ask) -> Answer:
 def strategies(ask: Ask) -> Answer:
     if not ask.words:
         return Answer(answers.strategies(ask.session, ask.strategies))
-    if len(ask.words) != 2 or ask.words[0].lower() not in _SWITCHES:
-        raise Refusal("say on or off, and which strategy")
-    enabled = ask.words[0].lower() == "on"
-    name = _strategy(ask, ask.words[1])
+    enabled, word = _switch(ask, "strategy")
+    name = _strategy(ask, word)
     if enabled is (name not in ask.session.switched_off):
         return Answer(f"{name} is {ask.words[0].lower()} already.")
     say = f"{name} is {'on' if enabled else 'off: its signals are skipped, no other takes its place'}."
     return to_session(ask, SwitchStrategy(ask.user, name, enabled, ask.at), say)
+
+
+def groups(ask: Ask) -> Answer:
+    if not ask.words:
+        return Answer(answers.groups(ask.session))
+    enabled, word = _switch(ask, "group")
+    group = choice(word, Group, "group")
+    if enabled is (group not in ask.session.groups_off):
+        return Answer(f"{group} is {ask.words[0].lower()} already.")
+    say = f"{group} is {'on' if enabled else 'off: signals on its instruments are refused, your own orders pass'}."
+    return to_session(ask, SwitchGroup(ask.user, group, enabled, ask.at), say)
+
+
+def _switch(ask: Ask, what: str) -> tuple[bool, str]:
+    """`on` or `off`, and the word behind it."""
+    if len(ask.words) != 2 or ask.words[0].lower() not in _SWITCHES:
+        raise Refusal(f"say on or off, and which {what}")
+    return ask.words[0].lower() == "on", ask.words[1]
 
 
 def _strategy(ask: Ask, word: str, *others: str) -> str:

@@ -10,6 +10,7 @@ from typing import assert_never
 
 from nexus_common.contracts.decider import Decider, InvariantBroken
 from nexus_common.contracts.instrument import Group
+from nexus_common.contracts.limits import RiskSettings
 from nexus_common.contracts.session import (
     AccountSpec,
     AnswerProposal,
@@ -150,11 +151,21 @@ def _choose(
         case SwitchGroup(user, group, enabled):
             is_on = group not in state.groups_off
             return [] if enabled is is_on else [GroupSwitched(user=user, group=group, enabled=enabled)]
-        case ChangeRiskSetting(user, name, value):
-            same = state.risk.get(name) == value
-            return [] if same else [RiskSettingChanged(user=user, name=name, value=value)]
+        case ChangeRiskSetting():
+            return _change_risk(command, state)
         case _:
             assert_never(command)
+
+
+def _change_risk(command: ChangeRiskSetting, state: Session) -> Sequence[SessionEvent]:
+    """Whoever asks, and by whatever way: nothing beyond a cap is recorded as a user's figure."""
+    user, name, value = command.user, command.name, command.value
+    try:
+        RiskSettings().changed(name, value)
+    except ValueError as error:
+        return [InputRefused(user=user, text=f"/risk {name} {value:f}", reason=str(error))]
+    same = state.risk.get(name) == value
+    return [] if same else [RiskSettingChanged(user=user, name=name, value=value)]
 
 
 def _trade(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from nexus_common.contracts.instrument import Group
 from nexus_common.contracts.limits import RiskSettings
 from nexus_common.contracts.risk import EntryApproved
 from nexus_common.contracts.schedule import TaskScheduled
@@ -22,7 +23,7 @@ def status(user: UserId, session: Session, view: View, at: datetime) -> str:
         ("mode", str(session.mode)),
         ("profile", str(session.profile)),
         ("strategy", session.strategy),
-        ("switched off", ", ".join(session.switched_off) or "none"),
+        ("switched off", ", ".join((*session.switched_off, *session.groups_off)) or "none"),
         ("open trades", str(len(view.trades_of(user, TradeStatus.OPEN)))),
         ("proposals", str(len(view.trades_of(user, TradeStatus.PROPOSED)))),
     ]
@@ -122,6 +123,10 @@ def strategies(session: Session, known: Sequence[str]) -> str:
     chosen = f"chosen: {session.strategy}"
     rows = [(name, "off" if name in session.switched_off else "on") for name in known]
     return card(f"STRATEGIES  {chosen}", rows)
+
+
+def groups(session: Session) -> str:
+    return card("GROUPS", [(group, "off" if group in session.groups_off else "on") for group in Group])
 
 
 def risk(session: Session, defaults: RiskSettings) -> str:
