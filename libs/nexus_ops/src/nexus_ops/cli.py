@@ -23,6 +23,7 @@ from nexus_ops.commands import (
     ticks,
     trading,
     venues,
+    whatif,
 )
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ running.register(app)
 status.register(app)
 record.register(app)
 explaining.register(app)
+whatif.register(app)
 trading.register(app)
 maintaining.register(app)
 venues.register(app)
