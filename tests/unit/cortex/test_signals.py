@@ -106,6 +106,19 @@ def test_an_entry_carries_everything_that_the_others_need() -> None:
     assert raised.model_version == "rules"
 
 
+def test_why_rules_are_read_is_recorded_when_the_kind_of_reason_changes() -> None:
+    def instead(reason: str) -> RegimeReading:
+        return reading().model_copy(update={"fallback": reason})
+
+    unsure = history(judge(says=instead("confidence: trend 0.55 < 0.70")))
+    assert isinstance(unsure[0], RegimeRead)
+    assert unsure[0].fallback == "confidence: trend 0.55 < 0.70"
+    later = given(SIGNALS, *unsure)
+    later.when(judge(at=NOON + BAR, says=instead("confidence: grid 0.61 < 0.70"))).then_nothing()
+    later.when(judge(at=NOON + BAR, says=instead("artefact: truncated"))).then_types(RegimeRead)
+    later.when(judge(at=NOON + BAR)).then_types(RegimeRead)
+
+
 def test_a_regime_is_recorded_only_when_it_changes() -> None:
     calm = history(judge())
 

@@ -81,7 +81,8 @@ class LadderPlan(Value):
 class RegimeRead(Event):
     """The regime of an instrument changed at a close of the main view (15m).
 
-    `also` may trade beside `strategy` at a close at which that one does not enter.
+    `also` may trade beside `strategy` at a close at which that one does not enter. `fallback` is why rules were
+    read although a model is in use: a kind, and its figures after a colon. It counts as a change when the kind does.
     """
 
     type = "signal.regime_read"
@@ -95,8 +96,9 @@ class RegimeRead(Event):
     model_version: str
     inputs: dict[str, Number]
     also: tuple[str, ...] = ()
+    fallback: str = ""
 
-    later: ClassVar[tuple[str, ...]] = ("also",)
+    later: ClassVar[tuple[str, ...]] = ("also", "fallback")
 
 
 class SignalRaised(Event):
@@ -161,7 +163,7 @@ class RegimeReading(Value):
     """What the market is like at a close, which strategy fits it, and the figures that say so.
 
     `also` may trade beside `strategy` at a close at which that one does not enter. `fallback` is why rules were
-    read although a model is in use; empty: no model is, or it was believed.
+    read although a model is in use: a kind, and its figures after a colon; empty: no model is, or it was believed.
     """
 
     regime: Regime

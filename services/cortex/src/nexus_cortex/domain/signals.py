@@ -34,7 +34,7 @@ ENTRY_OF: Final = {exit_: entry for entry, exit_ in EXIT_OF.items()}
 class RegimeNow:
     """The regime that holds until the next one is read; a change of any of this is worth an event.
 
-    Confidence counts in steps of 0.05.
+    Confidence counts in steps of 0.05; `fallback` is the kind of reason for reading rules, without its figures.
     """
 
     regime: Regime
@@ -42,11 +42,13 @@ class RegimeNow:
     confidence: Decimal
     model_version: str
     also: tuple[str, ...]
+    fallback: str = ""
 
     @staticmethod
     def of(read: RegimeReading | RegimeRead) -> RegimeNow:
         steps = (read.confidence * 20).quantize(Decimal(1)) / 20
-        return RegimeNow(read.regime, read.strategy, steps, read.model_version, read.also)
+        kind = read.fallback.partition(":")[0]
+        return RegimeNow(read.regime, read.strategy, steps, read.model_version, read.also, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def _regime_read(command: JudgeMarket, reading: RegimeReading) -> RegimeRead:
         model_version=reading.model_version,
         inputs=reading.inputs,
         also=reading.also,
+        fallback=reading.fallback,
     )
 
 
