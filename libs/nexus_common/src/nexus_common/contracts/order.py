@@ -53,7 +53,8 @@ class Liquidity(StrEnum):
 class OrderIntentRecorded(Event):
     """An order is wanted. Nothing has been sent yet.
 
-    `rung` is where a grid's order stands: 0 at the centre, positive above it, negative below.
+    `rung` is where a grid's order stands: 0 at the centre, positive above it, negative below. So a buy below the
+    centre opens its rung, and a buy at or above it takes the profit of what was sold one rung further out.
     """
 
     type = "order.intent_recorded"

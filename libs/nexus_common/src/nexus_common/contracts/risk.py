@@ -38,7 +38,7 @@ class Check(Value):
 
 
 class Ladder(Value):
-    """A sized grid: every resting order is for `level_quantity`."""
+    """A sized grid: every resting order is for `level_quantity`; centre and distances are multiples of the tick."""
 
     plan: LadderPlan
     level_quantity: Quantity

@@ -72,6 +72,9 @@ class TradeAlerted(Event):
     quantity: Quantity
     price: Price
     stop: Price
+    ladder: Ladder | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("ladder",)
 
 
 class TradeProposed(Event):
@@ -93,6 +96,9 @@ class TradeProposed(Event):
     atr: Price
     expires_at: Instant
     drift_limit: Price
+    ladder: Ladder | None = None
+
+    later: ClassVar[tuple[str, ...]] = ("ladder",)
 
 
 class TradeDeclined(Event):
@@ -105,7 +111,10 @@ class TradeDeclined(Event):
 
 
 class TradeAdmitted(Event):
-    """The entry is to be ordered: at once (PILOT, by hand) or because the owner approved."""
+    """The entry is to be ordered: at once (PILOT, by hand) or because the owner approved.
+
+    A `ladder` has no entry order: its rungs rest, and `quantity` is the most that it can hold.
+    """
 
     type = "trade.admitted"
 
@@ -194,8 +203,8 @@ class FundingNoted(Event):
 class LadderFilled(Event):
     """A resting order of a grid filled; what is held afterwards, and what closing rungs has earned so far.
 
-    `quantity` 0: nothing is held. `direction`, `average_price` and `stop` are those of what is held. `earned`
-    is gross, `fees` are all paid so far.
+    `quantity` 0: nothing is held. `direction`, `average_price` and `stop` are those of what is held, averaged as
+    venues do. `earned` is gross, `fees` are all paid so far.
     """
 
     type = "trade.ladder_filled"
@@ -254,6 +263,9 @@ class TradeClosed(Event):
     `funding` is what was paid (negative: received); net profit = gross profit - fees - funding.
     `r_multiple` is net profit over the money at risk at entry, `return_on_margin` over the margin used,
     `return_on_equity` over the equity at the decision: three different numbers.
+
+    Of a ladder `quantity` is all that it bought, which is all that it sold, `entry_price` the average it bought at
+    and `exit_price` the one it sold at; `direction` is nominal. Its risk and margin are those of its verdict.
     """
 
     type = "trade.closed"
@@ -379,6 +391,19 @@ class RecordEntryFill:
     at: datetime
 
 
+@command("trade.record_ladder_fill")
+@dataclass(frozen=True, slots=True)
+class RecordLadderFill:
+    """One fill of a resting order of a ladder; `rung` is where it stood."""
+
+    rung: int
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    at: datetime
+
+
 @command("trade.record_exit_fill")
 @dataclass(frozen=True, slots=True)
 class RecordExitFill:
@@ -477,7 +502,7 @@ class OrderExit:
 @command("trade.abandon_entry")
 @dataclass(frozen=True, slots=True)
 class AbandonEntry:
-    """The entry order ended: what has not filled never will."""
+    """The entry order ended, or a ladder's last rung: what has not filled never will."""
 
     reason: str
     at: datetime
@@ -503,6 +528,7 @@ TradeCommand = (
     | AnswerProposal
     | ExpireProposal
     | RecordEntryFill
+    | RecordLadderFill
     | RecordExitFill
     | NoteFunding
     | AdoptPosition

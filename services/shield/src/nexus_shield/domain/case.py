@@ -10,8 +10,9 @@ from functools import wraps
 
 from nexus_common.contracts.assessment import EntryContext, EntryRequest
 from nexus_common.contracts.limits import PROFILES, ProfileLimits
-from nexus_common.contracts.signal import ExitPlan
+from nexus_common.contracts.signal import ExitPlan, LadderPlan
 from nexus_common.contracts.values import Origin
+from nexus_shield.domain.ladder import final_ladder, size_ladder
 from nexus_shield.domain.sizing import ONE, Size, SizingInput, ceil_to_tick, kelly_fraction, size_entry
 from nexus_shield.domain.state import RiskState
 
@@ -20,7 +21,7 @@ Outcome = tuple[bool, str]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`plan` is final; `size` is None as long as price, stop or instrument are unknown."""
+    """`plan` and `ladder` are final; `size` is None as long as price, stop or instrument are unknown."""
 
     request: EntryRequest
     context: EntryContext
@@ -28,6 +29,7 @@ class Case:
     at: datetime
     plan: ExitPlan | None
     size: Size | None
+    ladder: LadderPlan | None = None
 
     @property
     def limits(self) -> ProfileLimits:
@@ -52,8 +54,9 @@ def signals_only(rule: Rule) -> Rule:
 
 
 def open_case(request: EntryRequest, context: EntryContext, state: RiskState, at: datetime) -> Case:
-    plan = final_plan(request, context)
-    return Case(request, context, state, at, plan, _size(request, context, state, plan))
+    plan, ladder = final_ladder(request, context) or (final_plan(request, context), None)
+    size = _size(request, context, state, plan, ladder)
+    return Case(request, context, state, at, plan, size, ladder)
 
 
 def final_plan(request: EntryRequest, context: EntryContext) -> ExitPlan | None:
@@ -82,24 +85,27 @@ def _stop_distance(wanted: Decimal, price: Decimal | None, context: EntryContext
 
 
 def _size(
-    request: EntryRequest, context: EntryContext, state: RiskState, plan: ExitPlan | None
+    request: EntryRequest,
+    context: EntryContext,
+    state: RiskState,
+    plan: ExitPlan | None,
+    ladder: LadderPlan | None,
 ) -> Size | None:
     if plan is None or context.instrument is None or request.price is None:
         return None
-    return size_entry(
-        SizingInput(
-            equity=context.equity,
-            peak=max(state.peak_all_time or context.equity, context.equity),
-            price=request.price,
-            stop_distance=plan.stop_distance,
-            leverage=request.leverage,
-            instrument=context.instrument,
-            limits=PROFILES[context.profile],
-            settings=context.settings,
-            kelly_risk=_kelly_risk(context, state),
-            brackets=context.brackets,
-        )
+    given = SizingInput(
+        equity=context.equity,
+        peak=max(state.peak_all_time or context.equity, context.equity),
+        price=request.price,
+        stop_distance=plan.stop_distance,
+        leverage=request.leverage,
+        instrument=context.instrument,
+        limits=PROFILES[context.profile],
+        settings=context.settings,
+        kelly_risk=_kelly_risk(context, state),
+        brackets=context.brackets,
     )
+    return size_entry(given) if ladder is None else size_ladder(given, ladder)
 
 
 def _kelly_risk(context: EntryContext, state: RiskState) -> Decimal | None:

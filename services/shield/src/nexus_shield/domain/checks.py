@@ -11,6 +11,7 @@ from nexus_common.contracts.values import Direction, Origin, format_instant
 from nexus_shield.domain import exposure
 from nexus_shield.domain.breaker import loss_of_day
 from nexus_shield.domain.case import Case, Outcome, Rule, signals_only
+from nexus_shield.domain.ladder import unfit
 from nexus_shield.domain.sizing import drawdown_of, plain, round_trip_cost
 
 HUNDRED = Decimal(100)
@@ -183,6 +184,20 @@ def liquidation(case: Case) -> Outcome:
     )
 
 
+def ladder(case: Case) -> Outcome:
+    """Whether orders of both sides can rest there."""
+    planned, listed = case.ladder, case.context.instrument
+    if case.request.ladder is None:
+        return True, "no ladder"
+    if planned is None or listed is None:
+        return False, "cannot be laid without a known instrument"
+    why_not = unfit(planned, listed)
+    return why_not is None, why_not or (
+        f"{planned.levels} levels a side, {plain(planned.spacing)} apart around {plain(planned.centre)}, "
+        f"the stop {plain(planned.stop_beyond)} beyond the last"
+    )
+
+
 def size(case: Case) -> Outcome:
     sized = case.size
     if sized is None:
@@ -219,6 +234,7 @@ CHECKS: Final[tuple[tuple[str, Rule], ...]] = (
     ("widest_stop", widest_stop),
     ("narrowest_stop", narrowest_stop),
     ("liquidation", liquidation),
+    ("ladder", ladder),
     ("one_position", exposure.one_position),
     ("no_flip", exposure.no_flip),
     ("size", size),

@@ -12,6 +12,7 @@ from nexus_common.contracts.risk import (
     RiskCommand,
 )
 from nexus_common.contracts.trade import (
+    LadderFilled,
     TradeAbandoned,
     TradeAlerted,
     TradeClosed,
@@ -34,6 +35,8 @@ def note(envelope: Envelope[Event], world: World, account: Account, state: RiskS
             return _release(trade, reason, envelope, world)
         case TradeEntered() as entered:
             return _position(entered, envelope, world)
+        case LadderFilled() as filled:
+            return _ladder(filled, envelope, world)
         case TradeReduced(trade_id=trade, quantity=left):
             return NoteReduction(trade, left, envelope.occurred_at)
         case TradeClosed() as closed:
@@ -67,6 +70,25 @@ def _position(entered: TradeEntered, envelope: Envelope[Event], world: World) ->
         entry_price=entered.average_price,
         margin=entered.margin,
         complete=entered.complete,
+        at=envelope.occurred_at,
+    )
+
+
+def _ladder(filled: LadderFilled, envelope: Envelope[Event], world: World) -> RiskCommand:
+    """What a ladder holds now, in its present direction; what it reserved stays reserved while its orders rest."""
+    if filled.average_price is None or filled.quantity == 0:
+        return NoteReduction(filled.trade_id, filled.quantity, envelope.occurred_at)
+    return NotePosition(
+        trade_id=filled.trade_id,
+        request_id=world.people.request_of(filled.trade_id),
+        venue=filled.venue,
+        symbol=filled.symbol,
+        direction=filled.direction,
+        strategy=filled.strategy,
+        quantity=filled.quantity,
+        entry_price=filled.average_price,
+        margin=filled.margin,
+        complete=False,
         at=envelope.occurred_at,
     )
 

@@ -36,6 +36,7 @@ def request_of_signal(signal: SignalRaised, request_id: UUID, settings: RiskSett
         leverage=signal.leverage_hint,
         within_regime=signal.within_regime,
         valid_until=signal.valid_until,
+        ladder=signal.ladder,
     )
 
 

@@ -37,6 +37,7 @@ from nexus_common.contracts.values import Money
 from nexus_shield.domain.breaker import cooldown, is_higher, loss_of_day, rest_until, utc_day
 from nexus_shield.domain.case import Case, open_case
 from nexus_shield.domain.checks import judge
+from nexus_shield.domain.ladder import sized
 from nexus_shield.domain.sizing import drawdown_of
 from nexus_shield.domain.state import ZERO, RiskState, evolve
 
@@ -92,7 +93,7 @@ def assess(command: AssessEntry, state: RiskState) -> EntryApproved | EntryRefus
 
 
 def _approved(case: Case, checks: tuple[Check, ...]) -> EntryApproved:
-    request, plan, size = case.request, case.plan, case.size
+    request, plan, size, ladder = case.request, case.plan, case.size, case.ladder
     assert plan is not None, "the stop checks passed"
     assert size is not None, "the size check passed"
     assert request.price is not None, "the feed check passed"
@@ -110,7 +111,7 @@ def _approved(case: Case, checks: tuple[Check, ...]) -> EntryApproved:
         margin=size.margin,
         notional=size.notional,
         price=request.price,
-        stop=request.price - request.direction.sign * plan.stop_distance,
+        stop=(ladder.centre if ladder else request.price) - request.direction.sign * plan.stop_distance,
         plan=plan,
         atr=request.atr or plan.stop_distance,
         risk=size.risk,
@@ -119,14 +120,15 @@ def _approved(case: Case, checks: tuple[Check, ...]) -> EntryApproved:
         checks=checks,
         valid_until=request.valid_until,
         cooldown_until=case.at + pause,
+        ladder=None if ladder is None else sized(ladder, size),
     )
 
 
 def approve_exit(command: ApproveExit, state: RiskState) -> Sequence[RiskEvent]:
-    """Only for a position of that direction which the same strategy opened."""
+    """Only for a position of that direction, or a ladder, which the same strategy opened."""
     wanted = (command.symbol, command.direction, command.strategy)
     held = [(h.exposure.symbol, h.exposure.direction, h.exposure.strategy) for h in state.holdings.values()]
-    if wanted not in held:
+    if wanted not in held and (command.symbol, command.strategy) not in state.ladders:
         return []
     return [
         ExitApproved(

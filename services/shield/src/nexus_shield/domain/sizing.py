@@ -78,7 +78,7 @@ def size_entry(given: SizingInput) -> Size:
         scale=drawdown_scale(drawdown, given.settings),
         liquidation_distance=given.price * liquidation_fraction(leverage, maintenance),
         maintenance=maintenance,
-        bound_by="margin" if by_margin <= by_risk else _risk_fraction(given)[1],
+        bound_by="margin" if by_margin <= by_risk else risk_fraction(given)[1],
         shortfall=_shortfall(quantity, notional, given),
     )
 
@@ -88,10 +88,11 @@ def _allowed(leverage: int, given: SizingInput) -> tuple[Decimal, Decimal]:
     scale = drawdown_scale(drawdown_of(given.equity, given.peak), given.settings)
     equity = max(given.equity, ZERO) * scale
     by_margin = equity * given.settings.margin_fraction * leverage / given.price
-    return by_margin, equity * _risk_fraction(given)[0] / given.loss_per_unit
+    return by_margin, equity * risk_fraction(given)[0] / given.loss_per_unit
 
 
-def _risk_fraction(given: SizingInput) -> tuple[Decimal, str]:
+def risk_fraction(given: SizingInput) -> tuple[Decimal, str]:
+    """The share of equity that may be lost at the stop, and what it is named after."""
     allowed = given.settings.risk_fraction
     if given.kelly_risk is not None and given.kelly_risk < allowed:
         return max(given.kelly_risk, ZERO), "kelly"

@@ -52,10 +52,14 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Room kept for an approved entry until its order ends, or until `valid_until` if it is never used."""
+    """Room kept for an approved entry until its order ends, or until `valid_until` if it is never used.
+
+    A ladder keeps it until it is closed, whatever it holds meanwhile: its orders rest all the time.
+    """
 
     exposure: Exposure
     valid_until: datetime
+    is_ladder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,12 @@ class RiskState:
         )
         return reserved + held
 
+    @property
+    def ladders(self) -> frozenset[tuple[Symbol, str]]:
+        """Where ladders stand, and of which strategies."""
+        known = [each.exposure for each in self.reservations.values() if each.is_ladder]
+        return frozenset((exposure.symbol, exposure.strategy) for exposure in known)
+
 
 def evolve(state: RiskState, event: RiskEvent) -> RiskState:
     match event:
@@ -157,7 +167,7 @@ def _reserved(state: RiskState, event: EntryApproved) -> RiskState:
     exposure = Exposure(
         event.request_id, event.symbol, event.direction, event.strategy, event.margin, event.notional
     )
-    reservation = Reservation(exposure, event.valid_until)
+    reservation = Reservation(exposure, event.valid_until, event.ladder is not None)
     return replace(
         state,
         reservations={**state.reservations, event.request_id: reservation},
