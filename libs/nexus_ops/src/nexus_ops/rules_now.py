@@ -86,19 +86,24 @@ def rules_now(
     cortex: CortexReactor, venue: Venue, symbol: Symbol
 ) -> tuple[datetime | None, tuple[StrategyNow, ...]]:
     """The last 15m close that `cortex` has observed of an instrument, and every strategy at it."""
-    judged = cortex.judged(venue, symbol)
-    if judged is None:
+    evaluations = cortex.judged(venue, symbol)
+    if not evaluations:
         return None, ()
-    view, evaluation = judged
-    if evaluation is None:
-        found: dict[str, Evaluated] = {}
-        wanted = None
-    else:
-        found = {each.strategy.name: each for each in evaluation.evaluated}
-        wanted = evaluation.regime.reading(0).strategy
-    close = from_millis(int(view.bars.close_time()[0]))
+    main = evaluations[0]
+    reading = main.reading(0)
+    found = {each.strategy.name: each for evaluation in evaluations for each in evaluation.evaluated}
+    views = {evaluation.view.bars.timeframe: evaluation.view for evaluation in evaluations}
+    close = from_millis(int(main.view.bars.close_time()[0]))
     table = {**STRATEGIES, **{name: each.strategy for name, each in found.items()}}
-    return close, tuple(_now(strategy, view, found.get(name), wanted) for name, strategy in table.items())
+    return close, tuple(
+        _now(
+            strategy,
+            views.get(strategy.timeframe, main.view),
+            found.get(name),
+            None if reading is None else reading.strategy,
+        )
+        for name, strategy in table.items()
+    )
 
 
 def _now(

@@ -11,21 +11,19 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Protocol, cast
 
-from nexus_common.contracts.values import Service, Symbol, Timeframe
+from nexus_common.contracts.values import Service
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import Desk
 from nexus_common.runtime.settings import NexusSettings
 from nexus_cortex.domain.strategies import with_parameters
 from nexus_cortex.handlers import CortexReactor
-from nexus_cortex.scanning import WholeSeries, scanning_reactor
 from nexus_data.market_feed import Step
 from nexus_data.playback import PlayedMarket
-from nexus_market.candles import to_millis
-from nexus_market.indicators import Bars
 from nexus_market.quiet import ANY_PRICE, Quiet
 from nexus_ops.catching_up import CatchUp
 from nexus_ops.composition import LocalHouse
 from nexus_ops.timeline import Timeline
+from nexus_ops.whole_market import whole_market_cortex
 from nexus_shield.handlers import ShieldReactor
 from nexus_telegram.script import read_script
 
@@ -43,7 +41,7 @@ class SkippingHouse(LocalHouse):
     """A `LocalHouse` that takes only the steps that matter; its store lacks commands and all other candles."""
 
     def __init__(self, settings: NexusSettings, market: PlayedMarket) -> None:
-        judge = _whole_market_judge(settings, market) if _choice_is_fixed(settings) else None
+        judge = whole_market_cortex(settings.cortex, market) if _choice_is_fixed(settings) else None
         super().__init__(settings, market, judge, keep_commands=False)
         cortex = cast(CortexReactor, self._places[Service.CORTEX].reactor)
         self._played = market
@@ -92,20 +90,3 @@ def _choice_is_fixed(settings: NexusSettings) -> bool:
     script = () if settings.telegram.script is None else read_script(settings.telegram.script)
     by_script = any("strateg" in entry.command.lower() for entry in script)
     return not by_script and (chosen == settings.cortex.strategy or chosen not in table)
-
-
-def _whole_market_judge(settings: NexusSettings, market: PlayedMarket) -> CortexReactor:
-    whole = [
-        WholeSeries(market.venue_of(symbol), symbol, *(_all_bars(market, symbol, each) for each in _JUDGED))
-        for symbol in market.symbols
-    ]
-    readings = [*market.macro_before(), *market.readings.values()]
-    return scanning_reactor(settings.cortex, whole, readings, to_millis(market.start) + 1)
-
-
-_JUDGED = (Timeframe.M15, Timeframe.H4)
-
-
-def _all_bars(market: PlayedMarket, symbol: Symbol, timeframe: Timeframe) -> Bars:
-    warm = market.warm_series(symbol, timeframe)
-    return Bars.of_series(warm.followed_by(market.series(symbol, timeframe)))

@@ -13,7 +13,9 @@ from nexus_cortex.handlers import CortexReactor
 def reactor(settings: NexusSettings, owns: Callable[[str], bool] = lambda key: True) -> CortexReactor:
     """Cortex as the settings want it; also for backtests and replays, which have no bus."""
     cortex = settings.cortex
-    return CortexReactor(cortex.strategy, cortex.parameters, cortex.shark_targets, owns)
+    return CortexReactor(
+        cortex.strategy, cortex.parameters, cortex.shark_targets, owns, timeframes=cortex.timeframes
+    )
 
 
 async def build(context: Context) -> Work:

@@ -1,4 +1,4 @@
-"""What cortex hears, and what it does at its turn: judge the instruments whose 15m candle has just come."""
+"""What cortex hears, and what it does at its turn: judge the instruments of which a candle has just closed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from nexus_common.contracts import ids
 from nexus_common.contracts.envelope import Envelope
+from nexus_common.contracts.instrument import InstrumentsListed
 from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.market import Bar, Candle, CandleCorrected, CandlesBackfilled, CandlesClosed
 from nexus_common.contracts.message import Event
@@ -17,22 +18,32 @@ from nexus_common.contracts.signal import JudgeMarket
 from nexus_common.contracts.values import Service, Symbol, Timeframe, UserId, Venue, instrument_key
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.ports import Desk, Turn
-from nexus_cortex.domain.evaluation import Choice, Evaluation, SeriesScan, evaluate
+from nexus_cortex.domain.evaluation import (
+    MAIN,
+    Choice,
+    Evaluation,
+    ReadRegimes,
+    SeriesScan,
+    by_rules,
+    evaluate,
+)
+from nexus_cortex.domain.micro import MICRO, Micro, micro_of_history, no_micro
 from nexus_cortex.domain.regime import NO_MACRO, MacroTrend, macro_trend
 from nexus_cortex.domain.sangria import BTC, Mood
 from nexus_cortex.domain.signals import SIGNALS
-from nexus_cortex.domain.strategies import AUTO, with_parameters
+from nexus_cortex.domain.strategies import AUTO, with_parameters, with_timeframes
 from nexus_cortex.domain.strategies.shark import SHARK_TARGETS
-from nexus_cortex.domain.strategies.strategy import MarketView
-from nexus_market.candles import to_millis
+from nexus_cortex.domain.strategies.strategy import MarketView, Strategy
+from nexus_market.candles import slot_millis, to_millis
 from nexus_market.features import History, Row
 
-MAIN: Final = Timeframe.M15
 MACRO: Final = Timeframe.H4
 # Macro figures are looked back on for a day; polled once a minute that is 1,440 readings.
 MACRO_READINGS: Final = 4_000
 
 Key = tuple[Venue, Symbol]
+# A candle by its timeframe, instrument and open time (milliseconds).
+Close = tuple[Timeframe, Key, int]
 
 
 @dataclass(slots=True)
@@ -47,11 +58,29 @@ class Wish:
         return self.strategy if self.chosen_at < instant else self.before
 
 
+def table_of(
+    parameters: Mapping[str, Mapping[str, Any]], timeframes: Mapping[str, Timeframe]
+) -> Mapping[str, Strategy]:
+    """The table of strategies as the settings want it.
+
+    Raises ConfigurationError for a strategy, parameter or timeframe that does not exist.
+    """
+    try:
+        return with_timeframes(with_parameters(parameters), timeframes)
+    except ValueError as error:
+        raise ConfigurationError(f"strategy settings: {error}") from error
+
+
 class CortexReactor:
-    """Keeps the series of all instruments and judges those it owns."""
+    """Keeps the series of all instruments on all timeframes and judges the instruments it owns."""
 
     service = Service.CORTEX
-    listens: Mapping[str, int | None] = {"market": None, "macro": MACRO_READINGS, "session": None}
+    listens: Mapping[str, int | None] = {
+        "market": None,
+        "macro": MACRO_READINGS,
+        "session": None,
+        "instrument": None,
+    }
 
     def __init__(
         self,
@@ -59,19 +88,19 @@ class CortexReactor:
         parameters: Mapping[str, Mapping[str, Any]] | None = None,
         shark_targets: Sequence[Symbol] = SHARK_TARGETS,
         owns: Callable[[str], bool] = lambda key: True,
-        scans: Mapping[Key, SeriesScan] | None = None,
+        *,
+        timeframes: Mapping[str, Timeframe] | None = None,
+        scans: Mapping[tuple[Timeframe, Key], SeriesScan] | None = None,
+        read_regimes: ReadRegimes = by_rules,
     ) -> None:
         """`owns` is asked at each turn with an instrument's key, as partitions come and go.
 
         `scans` are instruments whose whole series are known beforehand, as in a backtest: their closes are
-        not judged one by one, and their candles not kept.
+        not judged one by one, and their candles not kept. `read_regimes` is handed all the main views of a turn.
 
-        Raises ConfigurationError for a strategy or parameter that does not exist.
+        Raises ConfigurationError for a strategy, parameter or timeframe that does not exist.
         """
-        try:
-            self._table = with_parameters(parameters or {})
-        except ValueError as error:
-            raise ConfigurationError(f"strategy parameters: {error}") from error
+        self._table = table_of(parameters or {}, timeframes or {})
         if strategy != AUTO and strategy not in self._table:
             raise ConfigurationError(
                 f"strategy {strategy!r} does not exist; choose {AUTO}, {', '.join(self._table)}"
@@ -80,14 +109,16 @@ class CortexReactor:
         self._targets = frozenset(shark_targets)
         self._owns = owns
         self._scans = dict(scans or {})
+        self._scanned = {key for _, key in self._scans}
+        self._read_regimes = read_regimes
         self._mood = Mood()
-        self._main: dict[Key, History] = {}
-        self._macro: dict[Key, History] = {}
+        self._series: dict[Timeframe, dict[Key, History]] = {timeframe: {} for timeframe in Timeframe}
         self._macro_trends: dict[Key, tuple[int, MacroTrend]] = {}
+        self._fees: dict[Key, float] = {}
         self._wishes: dict[UserId, Wish] = {}
         self._done = (0, 0)
         self._step = 0
-        self._closed: set[Key] = set()
+        self._closed: set[Close] = set()
 
     @property
     def judged_closes(self) -> list[int] | None:
@@ -95,6 +126,12 @@ class CortexReactor:
         if not self._scans:
             return None
         return sorted({close for scan in self._scans.values() for close in scan.closes.tolist()})
+
+    @property
+    def timeframes(self) -> tuple[Timeframe, ...]:
+        """Those on which anything is judged, in the order in which it is: the main one first, then rising."""
+        used = {strategy.timeframe for strategy in self._table.values()}
+        return (MAIN, *(timeframe for timeframe in Timeframe if timeframe in used - {MAIN}))
 
     def observe(self, envelope: Envelope[Event]) -> None:
         match envelope.event:
@@ -106,6 +143,8 @@ class CortexReactor:
                 self._take_history(event)
             case MacroRead() as event:
                 self._mood.hear_macro(event)
+            case InstrumentsListed() as event:
+                self._take_fees(event)
             case SessionOpened() | StrategyChosen() as event:
                 self._take_wish(event.user, event.strategy, envelope.occurred_at)
             case _:
@@ -120,54 +159,88 @@ class CortexReactor:
         if turn.position == self._done[0] and turn.round > self._done[1]:
             return
         choice = self._choice(turn.at)
-        for venue, symbol in self._closing(turn, batch):
-            command = self._judge(venue, symbol, turn.at, choice)
-            if command is not None:
-                cause = ids.candle_id(venue, symbol, MAIN, command.candle_close - MAIN.duration)
-                await desk.handle(SIGNALS, instrument_key(venue, symbol), command, cause=cause)
+        self._gather(turn, batch)
+        for timeframe in self.timeframes:
+            for command in self._judge(timeframe, turn.at, choice):
+                key = (command.venue, command.symbol)
+                cause = ids.candle_id(*key, timeframe, command.candle_close - timeframe.duration)
+                await desk.handle(SIGNALS, instrument_key(*key), command, cause=cause)
         self._done = (turn.position, turn.round)
 
-    def _closing(self, turn: Turn, batch: Sequence[Envelope[Event]]) -> list[Key]:
-        """The instruments of which this step brought a main candle that is to be decided on.
+    def _gather(self, turn: Turn, batch: Sequence[Envelope[Event]]) -> None:
+        """Remember the closes that this step brought and that are to be decided on."""
+        if turn.position != self._step:
+            self._step, self._closed = turn.position, set()
+        self._closed.update(close for envelope in batch for close in _decided_on(envelope.event))
+
+    def _closing(self, timeframe: Timeframe, now: int) -> list[Key]:
+        """The instruments of which this step brought a candle that is to be decided on.
 
         Most close at the time of the turn. At a live venue slow ones come later, in a step of their own.
         """
-        if turn.position != self._step:
-            self._step, self._closed = turn.position, set()
-        self._closed.update(key for envelope in batch for key in _decided_on(envelope.event))
-        now, closing = to_millis(turn.at), self._closed & self._main.keys()
-        if now % (MAIN.seconds * 1_000) == 0:
-            opened = now - MAIN.seconds * 1_000
-            closing |= {key for key, series in self._main.items() if series.last_open_time == opened}
-            closing |= {key for key, scan in self._scans.items() if now in scan}
+        held, slot = self._series[timeframe], slot_millis(timeframe)
+        closing = {
+            key for each, key, opened in self._closed if each is timeframe and _last(held, key) == opened
+        }
+        if now % slot == 0:
+            closing |= {key for key, series in held.items() if series.last_open_time == now - slot}
+            closing |= {key for (each, key), scan in self._scans.items() if each is timeframe and now in scan}
         return sorted(key for key in closing if self._owns(instrument_key(*key)))
 
-    def _judge(self, venue: Venue, symbol: Symbol, at: datetime, choice: Choice) -> JudgeMarket | None:
-        scan = self._scans.get((venue, symbol))
-        if scan is not None:
-            return scan.command(to_millis(at))
-        evaluation = evaluate(self._view((venue, symbol)), choice.of(self._table))
-        return None if evaluation is None else evaluation.command(symbol, 0, at, choice)
+    def _judge(self, timeframe: Timeframe, at: datetime, choice: Choice) -> Iterator[JudgeMarket]:
+        strategies = choice.of(self._table)
+        now = to_millis(at)
+        closing = self._closing(timeframe, now)
+        heard = [key for key in closing if key not in self._scanned]
+        views = [self._view(timeframe, key) for key in heard]
+        evaluations = dict(
+            zip(heard, evaluate(views, timeframe, strategies, self._read_regimes), strict=True)
+        )
+        for key in closing:
+            evaluation = evaluations.get(key)
+            command = (
+                self._scans[timeframe, key].command(now)
+                if evaluation is None
+                else evaluation.command(0, at, choice)
+            )
+            if command is not None:
+                yield command
 
-    def judged(self, venue: Venue, symbol: Symbol) -> tuple[MarketView, Evaluation | None] | None:
-        """What every strategy makes of the last close of an instrument, for explaining; None without a candle.
+    def judged(self, venue: Venue, symbol: Symbol) -> list[Evaluation]:
+        """What every strategy makes of the last close of each timeframe of an instrument, for explaining.
 
-        The evaluation is None while the instrument warms up.
+        The main one comes first; a timeframe without a candle is absent.
         """
-        if (venue, symbol) not in self._main:
-            return None
-        view = self._view((venue, symbol))
-        return view, evaluate(view, list(self._table.values()))
+        strategies = list(self._table.values())
+        return [
+            evaluation
+            for timeframe in self.timeframes
+            if (venue, symbol) in self._series[timeframe]
+            for evaluation in evaluate(
+                [self._view(timeframe, (venue, symbol))], timeframe, strategies, self._read_regimes
+            )
+        ]
 
-    def _view(self, key: Key) -> MarketView:
+    def _view(self, timeframe: Timeframe, key: Key) -> MarketView:
         """What may be seen of an instrument at its last close."""
         return MarketView(
-            self._main[key].columns(), self._direction(key), self._mood, key[0], key[1] in self._targets
+            bars=self._series[timeframe][key].columns(),
+            macro=self._direction(key),
+            mood=self._mood,
+            venue=key[0],
+            is_shark_target=key[1] in self._targets,
+            maker_fee=self._fees.get(key),
+            symbol=key[1],
+            micro=self._micro(key),
         )
+
+    def _micro(self, key: Key) -> Micro:
+        series = self._series[MICRO].get(key)
+        return no_micro if series is None else micro_of_history(series)
 
     def _direction(self, key: Key) -> MacroTrend:
         """Where the macro view points, read once for each of its candles."""
-        series = self._macro.get(key)
+        series = self._series[MACRO].get(key)
         last = None if series is None else series.last_open_time
         if series is None or last is None:
             return NO_MACRO
@@ -182,24 +255,24 @@ class CortexReactor:
         return Choice(self._strategy == AUTO, by_hand)
 
     def _take_candles(self, event: CandlesClosed) -> None:
+        at = to_millis(event.at)
         for candle in event.candles:
-            if candle.timeframe in (MAIN, MACRO) and (event.venue, candle.symbol) not in self._scans:
-                opened = to_millis(candle.open_time(event.at))
-                row = _row(opened, candle)
-                self._series(event.venue, candle.symbol, candle.timeframe).add(row)
+            if (event.venue, candle.symbol) not in self._scanned:
+                row = _row(at - slot_millis(candle.timeframe), candle)
+                self._history(event.venue, candle.symbol, candle.timeframe).add(row)
                 self._hear_btc(event.venue, candle.symbol, candle.timeframe, row)
 
     def _take_correction(self, event: CandleCorrected) -> None:
-        if event.timeframe in (MAIN, MACRO) and (event.venue, event.symbol) not in self._scans:
+        if (event.venue, event.symbol) not in self._scanned:
             row = _row(event.now.open_time, event.now)
-            self._series(event.venue, event.symbol, event.timeframe).correct(row)
+            self._history(event.venue, event.symbol, event.timeframe).correct(row)
             self._hear_btc(event.venue, event.symbol, event.timeframe, row)
 
     def _take_history(self, event: CandlesBackfilled) -> None:
-        if event.timeframe not in (MAIN, MACRO) or (event.venue, event.symbol) in self._scans:
+        if (event.venue, event.symbol) in self._scanned:
             return
         rows = [_row(bar.open_time, bar) for bar in event.bars]
-        self._series(event.venue, event.symbol, event.timeframe).backfill(rows)
+        self._history(event.venue, event.symbol, event.timeframe).backfill(rows)
         for row in rows:
             self._hear_btc(event.venue, event.symbol, event.timeframe, row)
 
@@ -207,21 +280,32 @@ class CortexReactor:
         if symbol == BTC and timeframe is MAIN:
             self._mood.hear_btc(venue, row[0], row[1], row[4])
 
+    def _take_fees(self, event: InstrumentsListed) -> None:
+        for listed in event.instruments:
+            self._fees[listed.venue, listed.symbol] = float(listed.maker_fee)
+
     def _take_wish(self, user: UserId, strategy: str, at: datetime) -> None:
         wish = self._wishes.get(user)
         self._wishes[user] = Wish(strategy, at, None if wish is None else wish.at(at))
 
-    def _series(self, venue: Venue, symbol: Symbol, timeframe: Timeframe) -> History:
-        held = self._main if timeframe is MAIN else self._macro
+    def _history(self, venue: Venue, symbol: Symbol, timeframe: Timeframe) -> History:
+        held = self._series[timeframe]
         if (venue, symbol) not in held:
             held[venue, symbol] = History(timeframe)
         return held[venue, symbol]
 
 
-def _decided_on(event: Event) -> Iterator[Key]:
-    """The instruments with a main candle in an event; late ones are history."""
+def _decided_on(event: Event) -> Iterator[Close]:
+    """The candles of an event that are to be decided on; late ones are history."""
     if isinstance(event, CandlesClosed) and not event.late:
-        yield from ((event.venue, candle.symbol) for candle in event.candles if candle.timeframe is MAIN)
+        at = to_millis(event.at)
+        for candle in event.candles:
+            yield candle.timeframe, (event.venue, candle.symbol), at - slot_millis(candle.timeframe)
+
+
+def _last(held: Mapping[Key, History], key: Key) -> int | None:
+    series = held.get(key)
+    return None if series is None else series.last_open_time
 
 
 def _row(opened: int, bar: Bar | Candle) -> Row:

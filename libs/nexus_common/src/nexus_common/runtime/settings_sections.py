@@ -12,7 +12,15 @@ from annotated_types import Ge
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
 
 from nexus_common.contracts.limits import GuardSettings, RiskSettings
-from nexus_common.contracts.values import Mode, Profile, Symbol, UserId, Venue, format_instant
+from nexus_common.contracts.values import (
+    Mode,
+    Profile,
+    Symbol,
+    Timeframe,
+    UserId,
+    Venue,
+    format_instant,
+)
 
 _SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT", "LINKUSDT", "AVAXUSDT")
 _SHARK_TARGETS = (
@@ -260,6 +268,9 @@ class CortexSettings(Section):
     strategy: str = Field("auto", description="auto obeys the regime; a name runs that strategy alone")
     parameters: Annotated[dict[str, Annotated[dict[str, Decimal], Map]], Map] = Field(
         {}, description="overrides of strategy parameters: strategy, then parameter, then value"
+    )
+    timeframes: Annotated[dict[str, Timeframe], Map] = Field(
+        {}, description="strategies that run on another timeframe than their own: strategy, then timeframe"
     )
     shark_targets: Annotated[tuple[Symbol, ...], List] = Field(
         tuple(Symbol(name) for name in _SHARK_TARGETS),

@@ -1,21 +1,55 @@
-"""One instrument judged: a row at a close, or whole recorded series at once with the same result."""
+"""Instruments judged on one timeframe: a row at a close, or whole recorded series at once with the same result."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, Protocol
 
 import numpy as np
 
-from nexus_common.contracts.signal import JudgeMarket
-from nexus_common.contracts.values import Symbol, Timeframe, Venue
-from nexus_cortex.domain.regime import NEEDS, RegimeColumns, macro_trend_of, read_regime
-from nexus_cortex.domain.sangria import Mood
+from nexus_common.contracts.signal import JudgeMarket, RegimeReading
+from nexus_common.contracts.values import Timeframe
+from nexus_cortex.domain.regime import NEEDS, read_regime
 from nexus_cortex.domain.strategies.strategy import MarketView, Setup, Strategy, propose
 from nexus_market.candles import from_millis
 from nexus_market.features import FeatureColumns, blocks
 from nexus_market.indicators import Bars, Bools, Ints
+
+MAIN: Final = Timeframe.M15
+
+
+class Readings(Protocol):
+    """The regime at consecutive rows. Rows of one `number` (0 or more) say the same as far as it is recorded."""
+
+    @property
+    def number(self) -> Ints: ...
+
+    def reading(self, row: int) -> RegimeReading:
+        """What is recorded of a row."""
+        ...
+
+
+class ReadRegimes(Protocol):
+    """Reads the regimes of all main views at once, so that a model is asked once for a whole turn.
+
+    Each view has one row (live) or those of a block, at all of which `regime.NEEDS` are ready. The same row must
+    give the same reading in either, whatever stands beside it.
+    """
+
+    def __call__(self, views: Sequence[MarketView]) -> Sequence[Readings]: ...
+
+
+def by_rules(views: Sequence[MarketView]) -> Sequence[Readings]:
+    """The regimes that the rules read."""
+    return [read_regime(view.bars, view.macro) for view in views]
+
+
+class ViewOf(Protocol):
+    """Makes the view of one instrument around rows of one of its timeframes."""
+
+    def __call__(self, bars: FeatureColumns) -> MarketView: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +75,22 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class RegimeRows:
+    """The regime of the rows from `first` on."""
+
+    first: int
+    readings: Readings
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that the rows of one instrument say. Rows before `first` are warming up."""
+    """Everything that the rows of one instrument and timeframe say.
+
+    `regime` is None on other timeframes than the main one, and while all rows are warming up.
+    """
 
     view: MarketView
-    first: int
-    regime: RegimeColumns
+    regime: RegimeRows | None
     evaluated: tuple[Evaluated, ...]
 
     def triggers(self) -> Bools:
@@ -57,89 +101,114 @@ class Evaluation:
                 held[each.first :] |= setup.trigger
         return held
 
-    def command(self, symbol: Symbol, row: int, at: datetime, choice: Choice) -> JudgeMarket:
-        """What is to be decided of a row that is not warming up."""
+    def reading(self, row: int) -> RegimeReading | None:
+        if self.regime is None or row < self.regime.first:
+            return None
+        return self.regime.readings.reading(row - self.regime.first)
+
+    def command(self, row: int, at: datetime, choice: Choice) -> JudgeMarket | None:
+        """What is to be decided of a row; None: nothing."""
+        reading = self.reading(row)
+        proposals = tuple(
+            propose(each.strategy, setup, each.view, row - each.first)
+            for each in self.evaluated
+            for setup in each.setups
+            if row >= each.first and setup.trigger[row - each.first]
+        )
+        if reading is None and not proposals:
+            return None
         return JudgeMarket(
             at=at,
             venue=self.view.venue,
-            symbol=symbol,
+            symbol=self.view.symbol,
             candle_close=from_millis(int(self.view.bars.close_time()[row])),
-            reading=self.regime.reading(row - self.first),
-            proposals=tuple(
-                propose(each.strategy, setup, each.view, row - each.first)
-                for each in self.evaluated
-                for setup in each.setups
-                if row >= each.first and setup.trigger[row - each.first]
-            ),
+            reading=reading,
+            proposals=proposals,
             auto=choice.auto,
             by_hand=choice.by_hand,
+            timeframe=self.view.bars.timeframe,
         )
 
 
-def evaluate(view: MarketView, strategies: Sequence[Strategy]) -> Evaluation | None:
-    """Judge the rows of a view; None while all of them are warming up."""
-    first = view.bars.first_ready(NEEDS)
-    if first == len(view.bars):
-        return None
+def evaluate(
+    views: Sequence[MarketView],
+    timeframe: Timeframe,
+    strategies: Sequence[Strategy],
+    read_regimes: ReadRegimes = by_rules,
+) -> list[Evaluation]:
+    """Judge the rows of views of one timeframe by the strategies that run on it; one evaluation for each view."""
+    regimes = _regimes(views, read_regimes) if timeframe is MAIN else [None] * len(views)
+    here = [strategy for strategy in strategies if strategy.timeframe is timeframe]
+    return [
+        Evaluation(view, regime, _evaluated(view, here)) for view, regime in zip(views, regimes, strict=True)
+    ]
+
+
+def _regimes(views: Sequence[MarketView], read_regimes: ReadRegimes) -> list[RegimeRows | None]:
+    firsts = [view.bars.first_ready(NEEDS) for view in views]
+    ready = [view.since(first) for view, first in zip(views, firsts, strict=True) if first < len(view.bars)]
+    readings = iter(read_regimes(ready) if ready else ())
+    return [
+        RegimeRows(first, next(readings)) if first < len(view.bars) else None
+        for view, first in zip(views, firsts, strict=True)
+    ]
+
+
+def _evaluated(view: MarketView, strategies: Sequence[Strategy]) -> tuple[Evaluated, ...]:
     evaluated = []
     for strategy in strategies:
-        ready = max(first, view.bars.first_ready(strategy.needs, strategy.lag))
-        if ready < len(view.bars):
-            since = view.since(ready)
-            evaluated.append(Evaluated(strategy, ready, since, strategy.setups(since)))
-    regime = read_regime(view.bars.since(first), view.macro)
-    return Evaluation(view, first, regime, tuple(evaluated))
+        first = view.bars.first_ready(strategy.needs, strategy.lag)
+        if first < len(view.bars):
+            since = view.since(first)
+            evaluated.append(Evaluated(strategy, first, since, strategy.setups(since)))
+    return tuple(evaluated)
 
 
 class SeriesScan:
-    """Whole recorded series of one instrument, judged block by block.
+    """The whole recorded series of one instrument and timeframe, judged block by block.
 
     `closes` (milliseconds) are the only closes at which anything can come of `JudgeMarket`: a trigger held,
-    or the regime changed. All others may be skipped. The first close at or after `since` that is not warming
-    up is among them, since whoever begins there has no regime yet.
+    or the regime changed. All others may be skipped. The first close at or after `since` at which the regime
+    is ready is among them, since whoever begins there has no regime yet.
     """
 
     def __init__(
         self,
-        venue: Venue,
-        symbol: Symbol,
-        main: Bars,
-        macro: Bars,
-        mood: Mood,
-        table: Mapping[str, Strategy],
+        series: Bars,
+        timeframe: Timeframe,
+        view_of: ViewOf,
+        strategies: Sequence[Strategy],
         choice: Choice,
-        is_shark_target: bool,
         since: int = 0,
+        read_regimes: ReadRegimes = by_rules,
     ) -> None:
-        self.symbol = symbol
         self._since = since
         self._choice = choice
         self._at: dict[int, tuple[Evaluation, int]] = {}
-        direction = macro_trend_of(macro)
-        strategies = choice.of(table)
         previous = -1
-        for columns in blocks(main, Timeframe.M15):
-            view = MarketView(columns, direction, mood, venue, is_shark_target)
-            evaluation = evaluate(view, strategies)
-            if evaluation is not None:
-                previous = self._note(evaluation, columns, previous)
+        for columns in blocks(series, timeframe):
+            (evaluation,) = evaluate([view_of(columns)], timeframe, strategies, read_regimes)
+            previous = self._note(evaluation, previous)
         self.closes: Ints = np.array(list(self._at), dtype=np.int64)
 
-    def command(self, close: int) -> JudgeMarket:
+    def command(self, close: int) -> JudgeMarket | None:
         """The command of one of `closes`, as the row path would make it."""
         evaluation, row = self._at[close]
-        return evaluation.command(self.symbol, row, from_millis(close), self._choice)
+        return evaluation.command(row, from_millis(close), self._choice)
 
     def __contains__(self, close: int) -> bool:
         return close in self._at
 
-    def _note(self, evaluation: Evaluation, columns: FeatureColumns, previous: int) -> int:
-        closes = columns.close_time()
-        begin = max(evaluation.first, int(np.searchsorted(closes, self._since)))
-        number = evaluation.regime.number[begin - evaluation.first :]
-        if not len(number):
-            return previous
-        wanted = evaluation.triggers()[begin:] | (np.diff(number, prepend=previous) != 0)
-        for row in (begin + np.flatnonzero(wanted)).tolist():
+    def _note(self, evaluation: Evaluation, previous: int) -> int:
+        """Keep the rows that matter; the number of the last row's regime is that of the row before the next block."""
+        closes = evaluation.view.bars.close_time()
+        begin = int(np.searchsorted(closes, self._since))
+        wanted = evaluation.triggers()
+        if evaluation.regime is not None:
+            first = max(begin, evaluation.regime.first)
+            number = evaluation.regime.readings.number[first - evaluation.regime.first :]
+            wanted[first:] |= np.diff(number, prepend=previous) != 0
+            previous = int(number[-1]) if len(number) else previous
+        for row in (begin + np.flatnonzero(wanted[begin:])).tolist():
             self._at[int(closes[row])] = (evaluation, row)
-        return int(number[-1])
+        return previous

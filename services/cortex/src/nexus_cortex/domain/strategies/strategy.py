@@ -7,15 +7,17 @@ recorded: the first rule that failed, or a full proposal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
 
 from nexus_common.contracts.signal import Action, ExitPlan, LadderPlan, Proposal
-from nexus_common.contracts.values import Timeframe, Venue
+from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_cortex.domain.figures import decimal_of
+from nexus_cortex.domain.micro import Micro, no_micro
 from nexus_cortex.domain.regime import MacroTrend
 from nexus_cortex.domain.sangria import Mood
 from nexus_market.candles import from_millis, spell
@@ -23,6 +25,8 @@ from nexus_market.features import FeatureColumns
 from nexus_market.indicators import Bools, Floats, Ints
 
 FEATURES_OF_A_SIGNAL: Final = ("atr14", "atr_mean50")
+RANGE_MIN: Final = 1e-6
+UNNAMED: Final = Symbol("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class MarketView:
     """What a strategy may see of one instrument, at each row of `bars`, which are of its own timeframe.
 
     `maker_fee` is what a resting order costs, as a fraction of its value; None: the venue did not say.
+    `micro` answers for 1m as of any close; ask it of rows that signal, and only of those.
     """
 
     bars: FeatureColumns
@@ -38,6 +43,8 @@ class MarketView:
     venue: Venue
     is_shark_target: bool
     maker_fee: float | None = None
+    symbol: Symbol = UNNAMED
+    micro: Micro = no_micro
 
     def since(self, row: int) -> MarketView:
         """The same from a later row on."""
@@ -81,7 +88,10 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitParameters:
-    """Distances in ATR at the signal; the trail starts after `trail_after_r` times the stop distance."""
+    """Distances in ATR at the signal; the trail starts after `trail_after_r` times the stop distance.
+
+    Raises ValueError for a figure below 0 or not finite, and for a distance or a count of 0.
+    """
 
     stop_atr: Decimal
     target_atr: Decimal
@@ -89,6 +99,16 @@ class ExitParameters:
     trail_after_r: Decimal = Decimal(1)
     time_stop_bars: int = 96
     leverage_hint: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            # A threshold may be 0; distances (decimals) and counts (integers) may not.
+            is_enough = value >= 0 if isinstance(value, float) else value > 0
+            if not (isfinite(value) and is_enough):
+                raise ValueError(f"{field.name} cannot be {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +134,20 @@ class Strategy:
         return self.function(view, self.parameters)
 
 
-def clamped(values: Floats) -> Floats:
-    """Between 0 and 1."""
-    return np.minimum(np.maximum(values, 0.0), 1.0)
+def share(values: Floats, whole: Floats | float) -> Floats:
+    """How much of the whole the values are, between 0 and 1; 0 where there is no whole."""
+    full = np.where(whole > 0.0, whole, 1.0)
+    return np.where(whole > 0.0, np.minimum(np.maximum(values, 0.0), full) / full, 0.0)
+
+
+def moving(bars: FeatureColumns) -> Rule:
+    """The last rule of every entry: the price moves, so that distances in ATR mean something.
+
+    Wilder's average of flat prices fades and never ends, so the range is measured against the price.
+    """
+    atr, close = bars.column("atr14"), bars.column("close")
+    holds = (atr > 0.0) & (atr >= RANGE_MIN * close)
+    return Rule("range", holds, lambda row: f"ATR is {atr[row]:.6g}: the price does not move")
 
 
 def propose(strategy: Strategy, setup: Setup, view: MarketView, row: int) -> Proposal:
@@ -165,4 +196,8 @@ def _snapshot(view: MarketView, row: int) -> Mapping[str, Decimal]:
     at = int(view.bars.close_time()[row])
     if view.macro.is_known(at):
         features["macro_direction"] = decimal_of(view.macro.at(np.array([at]))[0])
+    micro = view.micro(at)
+    if micro is not None:
+        features["micro_rsi14"] = decimal_of(micro.rsi14)
+        features["micro_slope"] = decimal_of(micro.slope)
     return features
