@@ -37,6 +37,7 @@ Progress = Callable[[int], None]
 Take = Callable[[Sequence[Envelope[Event]]], None]
 RERUN = ("signal",)
 BEAT = "beat"
+MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +150,12 @@ async def rerun_cortex(store: EventStore, cortex: Reactor, take: Take) -> int:
 
     Returns how many recorded candles it heard.
 
-    A live step begins with a beat that carries its time; a played one lasts as long as its instant.
+    A live step begins with a beat that carries its time; a played one lasts as long as its instant. Whatever
+    closes in a step, on any timeframe, is judged at its one turn. Which model was in use is heard from the record.
     """
     memory = MemoryStore()
     desk = WorkDesk(memory, Service.CORTEX.value, cortex.observe, keep_commands=False)
-    heard = sorted({*cortex.listens, BEAT} - set(topology.owned_by(Service.CORTEX)))
+    heard = sorted({*cortex.listens, MODEL, BEAT} - set(RERUN))
     batch: list[Recorded[Event]] = []
     candles = 0
 
@@ -161,7 +163,8 @@ async def rerun_cortex(store: EventStore, cortex: Reactor, take: Take) -> int:
         events = [recorded.envelope for recorded in batch]
         await cortex.react(Turn(at, batch[0].global_position, 0, 1, 2), desk.begin(events), desk)
         await desk.commit()
-        take([recorded.envelope for recorded in desk.take_recorded()])
+        again = [recorded.envelope for recorded in desk.take_recorded()]
+        take([envelope for envelope in again if envelope.category in RERUN])
         batch.clear()
 
     beat: datetime | None = None
