@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
 from nexus_common.contracts.values import Timeframe
+from nexus_cortex.domain.strategies.grid import GRID
+from nexus_cortex.domain.strategies.mean_reversion import MEAN_REVERSION
+from nexus_cortex.domain.strategies.scalping import SCALPING
 from nexus_cortex.domain.strategies.shark import SHARK
 from nexus_cortex.domain.strategies.strategy import Strategy
 from nexus_cortex.domain.strategies.trend import TREND
 
 AUTO: Final = "auto"
-STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType({each.name: each for each in (TREND, SHARK)})
+STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType(
+    {each.name: each for each in (TREND, SCALPING, MEAN_REVERSION, GRID, SHARK)}
+)
 
 
 def with_parameters(overrides: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Strategy]:
@@ -47,23 +52,37 @@ def with_timeframes(table: Mapping[str, Strategy], moves: Mapping[str, Timeframe
 
 
 def _changed(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
-    known = {field.name: getattr(strategy.parameters, field.name) for field in fields(strategy.parameters)}
+    kinds = {field.name: str(field.type) for field in fields(strategy.parameters)}
     values: dict[str, Any] = {}
     for name, value in changes.items():
-        if name not in known:
-            raise ValueError(f"{strategy.name} has no parameter {name!r}; it has {', '.join(known)}")
+        if name not in kinds:
+            raise ValueError(f"{strategy.name} has no parameter {name!r}; it has {', '.join(kinds)}")
         try:
-            values[name] = _like(known[name], value)
+            values[name] = _READERS[kinds[name]](value)
         except (ArithmeticError, TypeError, ValueError) as error:
             raise ValueError(f"{strategy.name}.{name} cannot be {value!r}") from error
-    return replace(strategy, parameters=replace(strategy.parameters, **values))
+    try:
+        return replace(strategy, parameters=replace(strategy.parameters, **values))
+    except ValueError as error:
+        raise ValueError(f"{strategy.name}: {error}") from error
 
 
-def _like(default: object, value: Any) -> Decimal | float | int:
-    match default:
-        case Decimal():
-            return Decimal(str(value))
-        case float():
-            return float(value)
-        case _:
-            return int(value)
+def _decimal(value: Any) -> Decimal:
+    return Decimal(str(value))
+
+
+def _whole(value: Any) -> int:
+    number = _decimal(value)
+    if number != number.to_integral_value():
+        raise ValueError("not a whole number")
+    return int(number)
+
+
+def _whole_or_none(value: Any) -> int | None:
+    return None if value is None else _whole(value)
+
+
+# By the type that a parameter record gives its field.
+_READERS: Final[Mapping[str, Callable[[Any], object]]] = MappingProxyType(
+    {"Decimal": _decimal, "float": float, "int": _whole, "int | None": _whole_or_none}
+)

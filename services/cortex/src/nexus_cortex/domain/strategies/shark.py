@@ -1,16 +1,10 @@
-"""Shark: short the weakest instruments while the whole market bleeds.
-
-So as not to signal at every candle of a long fall, an entry is a new one only when the whole condition did
-not hold at the instrument's previous close, or 16 bars after the last one that was raised.
-"""
+"""Shark: short the weakest instruments while the whole market bleeds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
-
-import numpy as np
 
 from nexus_common.contracts.signal import Action
 from nexus_common.contracts.values import Symbol, Timeframe
@@ -21,11 +15,12 @@ from nexus_cortex.domain.strategies.strategy import (
     Rule,
     Setup,
     Strategy,
-    clamped,
+    moving,
+    share,
 )
-from nexus_market.features import FeatureColumns
-from nexus_market.indicators import Bools, Floats
+from nexus_market.indicators import Floats
 
+FULL_DEPTH_ATR: Final = 3.0
 SHARK_TARGETS: Final = tuple(
     Symbol(f"{coin}USDT")
     for coin in (
@@ -41,7 +36,6 @@ class SharkParameters(ExitParameters):
 
     adx_min: float = 25.0
     rsi_min: float = 20.0
-    repeat_bars: int = 16
     stop_atr: Decimal = Decimal(1)
     target_atr: Decimal = Decimal(3)
     trail_atr: Decimal = Decimal(1)
@@ -49,18 +43,17 @@ class SharkParameters(ExitParameters):
 
 
 def shark(view: MarketView, parameters: SharkParameters) -> tuple[Setup, ...]:
-    """Short entries over rows at which everything is ready; nothing for what is not a target."""
-    trigger = _triggers(view, 0)
-    if not trigger.any():
+    """Short entries over rows at which everything is ready; nothing for what is not a target, such as a stock."""
+    if not (view.is_shark_target and view.venue.is_crypto):
         return ()
     bars = view.bars
-    adx_holds, rsi_holds = _rules(bars, parameters, 0)
-    before = _triggers(view, 1) & np.logical_and(*_rules(bars, parameters, 1))
-    bar = bars.timeframe.seconds * 1_000
-    closed = bars.close_time()
-    adx, rsi = bars.column("adx14"), bars.column("rsi14")
-    distance = bars.column("ema50") - bars.column("close")
-    atr = bars.column("atr14")
+    closed, middle = bars.close_time(), bars.column("ema50")
+    stacked = (bars.column("close") < middle) & (middle < bars.column("ema200"))
+    trigger = view.sangria(closed, stacked)
+    if not trigger.any():
+        return ()
+    adx, rsi, atr = bars.column("adx14"), bars.column("rsi14"), bars.column("atr14")
+    distance = middle - bars.column("close")
 
     def reasons(row: int) -> tuple[str, ...]:
         return (
@@ -74,39 +67,27 @@ def shark(view: MarketView, parameters: SharkParameters) -> tuple[Setup, ...]:
         action=Action.ENTER_SHORT,
         trigger=trigger,
         rules=(
-            Rule("adx", adx_holds, lambda row: f"ADX {adx[row]:.2f} <= {parameters.adx_min:g}"),
-            Rule("rsi", rsi_holds, lambda row: f"RSI {rsi[row]:.2f} < {parameters.rsi_min:g}"),
-            Rule("range", atr > 0.0, lambda row: "ATR is 0: the price does not move"),
+            Rule(
+                "adx", adx > parameters.adx_min, lambda row: f"ADX {adx[row]:.2f} <= {parameters.adx_min:g}"
+            ),
+            Rule(
+                "rsi", rsi >= parameters.rsi_min, lambda row: f"RSI {rsi[row]:.2f} < {parameters.rsi_min:g}"
+            ),
+            moving(bars),
         ),
         confidence=confidence(adx, distance, atr, parameters),
-        since=np.where(before, closed - (parameters.repeat_bars - 1) * bar, closed),
+        since=closed,
         reasons=reasons,
     )
     return (entry,)
-
-
-def _triggers(view: MarketView, lag: int) -> Bools:
-    """Close below EMA50 below EMA200 of a target in Sangria, at each row or `lag` bars before it."""
-    bars = view.bars
-    if not view.is_shark_target:
-        return np.zeros(len(bars), dtype=np.bool_)
-    middle = bars.column("ema50", lag)
-    stacked = (bars.column("close", lag) < middle) & (middle < bars.column("ema200", lag))
-    return view.sangria(bars.close_time(lag), stacked)
-
-
-def _rules(bars: FeatureColumns, parameters: SharkParameters, lag: int) -> tuple[Bools, Bools]:
-    return bars.column("adx14", lag) > parameters.adx_min, bars.column("rsi14", lag) >= parameters.rsi_min
 
 
 def confidence(adx: Floats, distance: Floats, atr: Floats, parameters: SharkParameters) -> Floats:
     """0.60, up to 0.20 for ADX (full at twice the minimum) and up to 0.20 for the distance below EMA50 (full at
     3 ATR): it rises with both.
     """
-    strength = clamped((adx - parameters.adx_min) / parameters.adx_min)
-    full = np.where(atr > 0.0, 3.0 * atr, 1.0)
-    depth = np.minimum(np.maximum(distance, 0.0), full) / full
-    return 0.60 + 0.20 * strength + 0.20 * depth
+    strength = share(adx - parameters.adx_min, parameters.adx_min)
+    return 0.60 + 0.20 * strength + 0.20 * share(distance, FULL_DEPTH_ATR * atr)
 
 
 SHARK: Final = Strategy(
@@ -116,7 +97,7 @@ SHARK: Final = Strategy(
     timeframe=Timeframe.M15,
     timeframes=(Timeframe.M15,),
     needs=("ema50", "ema200", "adx14", "rsi14", *FEATURES_OF_A_SIGNAL),
-    lag=1,
+    lag=0,
     bound_to_regime=False,
     description="Short only, in a Sangria market: close below EMA50 below EMA200 with a strong ADX.",
 )

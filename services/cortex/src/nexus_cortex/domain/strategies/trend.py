@@ -17,12 +17,14 @@ from nexus_cortex.domain.strategies.strategy import (
     Rule,
     Setup,
     Strategy,
-    clamped,
+    moving,
+    share,
 )
 from nexus_market.features import FeatureColumns
 from nexus_market.indicators import Bools, Floats, Ints
 
 CROSS_BARS: Final = 3
+FULL_LEAD: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,7 @@ def _entry(view: MarketView, parameters: TrendParameters, action: Action, cross:
                 "adx", adx >= parameters.adx_min, lambda row: f"ADX {adx[row]:.2f} < {parameters.adx_min:g}"
             ),
             Rule("direction", lead > 0.0, lambda row: f"the directional index leads by {lead[row]:.2f}"),
-            Rule("range", bars.column("atr14") > 0.0, lambda row: "ATR is 0: the price does not move"),
+            moving(bars),
         ),
         confidence=confidence(adx, lead, aligned, parameters),
         since=cross.since,
@@ -123,8 +125,8 @@ def confidence(adx: Floats, lead: Floats, aligned: Bools, parameters: TrendParam
     """0.50, up to 0.20 for ADX (full at twice the minimum), up to 0.15 for the lead of the directional index
     (full at 30), and 0.15 for macro alignment: it rises with each of them.
     """
-    strength = clamped((adx - parameters.adx_min) / parameters.adx_min)
-    return 0.50 + 0.20 * strength + 0.15 * clamped(lead / 30.0) + 0.15 * aligned
+    strength = share(adx - parameters.adx_min, parameters.adx_min)
+    return 0.50 + 0.20 * strength + 0.15 * share(lead, FULL_LEAD) + 0.15 * aligned
 
 
 TREND: Final = Strategy(
