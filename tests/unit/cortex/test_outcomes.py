@@ -218,8 +218,8 @@ def random_market(seed: int, count: int = 120) -> tuple[Bars, Entries]:
     rows = np.arange(count - HORIZON)
     near = close[rows]
     drawn = [near * (1.0 + random.normal(0.0, 0.003, len(rows))) for _ in range(4)]
-    figures = (near, near * 0.006, *drawn[:3], random.uniform(20, 80, len(rows)), drawn[3])
-    return bars, Entries(rows, *figures, random.uniform(10, 40, len(rows)))
+    rsi, adx = random.uniform(20, 80, len(rows)), random.uniform(10, 40, len(rows))
+    return bars, Entries(rows, near, near * 0.006, drawn[0], drawn[1], drawn[2], rsi, drawn[3], adx)
 
 
 @settings(max_examples=30, deadline=None)
