@@ -10,7 +10,7 @@ from nexus_cortex.domain.strategies import STRATEGIES
 from nexus_data.market_feed import Market
 from nexus_ingest import bootstrap as ingest
 from nexus_ops.backtest import run_backtest
-from nexus_ops.composition import LocalHouse, cortex_reactor, settings_for
+from nexus_ops.composition import LocalHouse, settings_for
 from nexus_ops.decisions import events_of
 from nexus_ops.market_options import MarketOptions
 from nexus_ops.signals import SignalScan, row_of, rows_of
@@ -18,7 +18,7 @@ from nexus_ops.strategy_table import strategy_rows
 
 
 async def test_signals_are_those_that_the_whole_house_gives(settings: NexusSettings, market: Market) -> None:
-    given = await SignalScan(cortex_reactor(settings), market).run()
+    given = await SignalScan(settings.cortex, market).run()
     house = LocalHouse(settings, market)
     await house.open()
     for step in market.steps():
@@ -31,7 +31,7 @@ async def test_signals_are_those_that_the_whole_house_gives(settings: NexusSetti
 async def test_rows_hold_what_a_signal_says_and_withheld_ones_only_if_asked(
     settings: NexusSettings, market: Market
 ) -> None:
-    events = await SignalScan(cortex_reactor(settings), market).run()
+    events = await SignalScan(settings.cortex, market).run()
     raised = [event for event in events if isinstance(event, SignalRaised)]
     assert rows_of(events, withheld=False) == [row_of(event) for event in raised]
     entry = next(event for event in raised if event.action.is_entry)
@@ -49,7 +49,7 @@ async def test_rows_hold_what_a_signal_says_and_withheld_ones_only_if_asked(
 async def test_one_strategy_alone_gives_only_its_own_signals() -> None:
     options = MarketOptions(seed=2, minutes=600, symbols="DOGEUSDT,BTCUSDT", strategy="trend")
     settings = settings_for(options.environment())
-    events = await SignalScan(cortex_reactor(settings), ingest.market(settings.ingest)).run()
+    events = await SignalScan(settings.cortex, ingest.market(settings.ingest)).run()
     assert {row["strategy"] for row in rows_of(events, withheld=True)} == {"trend"}
 
 

@@ -31,7 +31,7 @@ class CatchUp:
 
     Shield keeps 15m bars and their age in market events; the newest price of an instrument comes with the
     step itself, unless it has no bar then. The reference market's bars are never skipped where they can
-    matter. Nobody else keeps candles: cortex has judged them beforehand, or is there when one of its own closes.
+    matter. Cortex has judged all candles beforehand; one that has not hears those that it was not there for.
     """
 
     def __init__(
@@ -53,7 +53,6 @@ class CatchUp:
         events = np.sum([has.astype(np.int64) for has in self._has.values()], axis=0)
         self._events_before = np.concatenate([[0], np.cumsum(events)])
         self._cortex = cortex if cortex.judged_closes is None else None
-        self._readings = sorted(market.readings)
 
     def pass_over(self, first: int, end: int) -> None:
         """The instants from index `first` up to, not including, `end` are skipped; the step at `end` follows."""
@@ -61,7 +60,7 @@ class CatchUp:
         if not all(track.has_bar_at(end) for track in self._tracks):
             self._tell_last_bars(first, end)
         if self._cortex is not None:
-            self._tell_macro(self._cortex, first, end)
+            self._tell_cortex(self._cortex, first, end)
 
     def _tell_shield(self, first: int, end: int) -> None:
         bars = [
@@ -101,10 +100,11 @@ class CatchUp:
                     if closed.venue is venue:
                         self._executor.observe(_envelope(closed))
 
-    def _tell_macro(self, cortex: CortexReactor, first: int, end: int) -> None:
-        low, high = np.searchsorted(self._readings, [self._instants[first], self._instants[end - 1] + 1])
-        for instant in self._readings[low:high]:
-            cortex.observe(_envelope(self._market.readings[instant]))
+    def _tell_cortex(self, cortex: CortexReactor, first: int, end: int) -> None:
+        for index in range(first, end):
+            step = self._market.step_at(index)
+            for event in (*(() if step.macro is None else (step.macro,)), *step.closed):
+                cortex.observe(_envelope(event))
 
 
 class _Track:

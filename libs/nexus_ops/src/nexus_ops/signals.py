@@ -2,76 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
-from nexus_common.contracts.envelope import Envelope
-from nexus_common.contracts.message import Event
-from nexus_common.contracts.signal import SignalEvent, SignalRaised, SignalWithheld
+from nexus_common.contracts.signal import LadderPlan, SignalEvent, SignalRaised, SignalWithheld
 from nexus_common.contracts.values import Symbol, Timeframe, format_instant
 from nexus_common.runtime.desk import WorkDesk
-from nexus_common.runtime.ports import Reactor, Turn
+from nexus_common.runtime.errors import ConfigurationError
+from nexus_common.runtime.ports import Turn
+from nexus_common.runtime.settings_sections import CortexSettings
 from nexus_common.runtime.store.memory import MemoryStore
-from nexus_data.market_feed import Market, Step
+from nexus_cortex.domain.strategies import AUTO, STRATEGIES
+from nexus_data.playback import PlayedMarket
+from nexus_market.candles import from_millis
+from nexus_ops.whole_market import whole_market_cortex
 
 # Half of a position leaves at the plan's target distance, a quarter at one and a half times that.
 TARGETS = (Decimal(1), Decimal("1.5"))
-# Bars of other timeframes pass by cortex unread.
-READ = (Timeframe.M15, Timeframe.H4)
-_NOBODY = UUID(int=0)
 Advance = Callable[[datetime], None]
 
 
 @dataclass
 class SignalScan:
-    """Cortex alone at a market: the same reactor as in the running system, asked at each 15m close."""
+    """Cortex alone at a market that is known whole: the reactor of the running system, at each close that matters."""
 
-    cortex: Reactor
-    market: Market
+    settings: CortexSettings
+    market: PlayedMarket
 
     async def run(self, advance: Advance = lambda at: None) -> list[SignalEvent]:
-        """Everything cortex records from start to end, in the order of time and instrument."""
-        desk = WorkDesk(
-            MemoryStore(lazy=True), self.cortex.service.value, self.cortex.observe, keep_commands=False
-        )
+        """Everything cortex records from start to end, in the order of time, timeframe and instrument."""
+        cortex = whole_market_cortex(self.settings, self.market)
+        desk = WorkDesk(MemoryStore(lazy=True), cortex.service.value, cortex.observe, keep_commands=False)
         found: list[SignalEvent] = []
-        for event in self._before():
-            self._hear(event, self.market.start)
-        for number, step in enumerate(self.market.steps(), start=1):
-            for event in _news(step):
-                self._hear(event, step.at)
-            if step.at.timestamp() % Timeframe.M15.seconds:
-                continue
+        for number, close in enumerate(cortex.judged_closes or (), start=1):
+            at = from_millis(close)
             desk.begin(())
-            await self.cortex.react(Turn(step.at, number, 0, 1, 2), (), desk)
+            await cortex.react(Turn(at, number, 0, 1, 2), (), desk)
             await desk.commit()
             found.extend(recorded.event for recorded in desk.take_recorded())  # type: ignore[misc]
-            advance(step.at)
+            advance(at)
         return found
 
-    def _before(self) -> Iterator[Event]:
-        for backfill in self.market.warmup():
-            if backfill.timeframe in READ:
-                yield backfill
-        yield from self.market.macro_before()
 
-    def _hear(self, event: Event, at: datetime) -> None:
-        self.cortex.observe(Envelope(event, _NOBODY, "market-played", 1, _NOBODY, _NOBODY, None, at))
+def moved_to(timeframe: Timeframe, strategy: str) -> dict[str, Timeframe]:
+    """The setting that lets a strategy, or with `auto` every one that can, run on this timeframe.
 
-
-def _news(step: Step) -> Iterator[Event]:
-    if step.macro is not None:
-        yield step.macro
-    if step.at.timestamp() % Timeframe.M15.seconds == 0:
-        yield from step.closed
+    Raises ConfigurationError when none can.
+    """
+    wanted = STRATEGIES.values() if strategy == AUTO else filter(None, [STRATEGIES.get(strategy)])
+    moves = {each.name: timeframe for each in wanted if timeframe in each.timeframes}
+    if not moves:
+        raise ConfigurationError(
+            f"{'no strategy' if strategy == AUTO else strategy} cannot run on {timeframe}"
+        )
+    return moves
 
 
 def row_of(event: SignalRaised) -> dict[str, Any]:
-    """A signal as a row. Prices and distances in units of the quote currency, as JSON numbers."""
+    """A signal as a row. Prices and distances in units of the quote currency, as JSON numbers.
+
+    The targets of a ladder are the prices of its orders, rising; its two stops stand in `ladder`.
+    """
     return {
         "venue": str(event.venue),
         "symbol": str(event.symbol),
@@ -80,8 +74,9 @@ def row_of(event: SignalRaised) -> dict[str, Any]:
         "strategy": event.strategy,
         "action": str(event.action),
         "price": float(event.price),
-        "stop": None if event.stop is None else float(event.stop),
+        "stop": None if event.stop is None or event.ladder is not None else float(event.stop),
         "targets": _targets(event),
+        "ladder": None if event.ladder is None else _ladder(event.ladder),
         "confidence": float(event.confidence),
         "atr": float(event.atr),
         "regime": None if event.regime is None else str(event.regime),
@@ -102,6 +97,7 @@ def withheld_row(event: SignalWithheld) -> dict[str, Any]:
         "price": float(event.price),
         "stop": None,
         "targets": [],
+        "ladder": None,
         "confidence": None,
         "atr": None,
         "regime": None,
@@ -110,7 +106,20 @@ def withheld_row(event: SignalWithheld) -> dict[str, Any]:
     }
 
 
+def _ladder(ladder: LadderPlan) -> dict[str, Any]:
+    return {
+        "centre": float(ladder.centre),
+        "spacing": float(ladder.spacing),
+        "levels": ladder.levels,
+        "lower_stop": float(ladder.centre - ladder.reach),
+        "upper_stop": float(ladder.centre + ladder.reach),
+    }
+
+
 def _targets(event: SignalRaised) -> list[float]:
+    if event.ladder is not None:
+        levels = range(-event.ladder.levels, event.ladder.levels + 1)
+        return [float(event.ladder.centre + level * event.ladder.spacing) for level in levels if level]
     if event.plan is None:
         return []
     distance = event.action.direction.sign * event.plan.target_distance

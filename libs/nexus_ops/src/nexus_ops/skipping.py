@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Protocol, cast
 
+import numpy as np
+
 from nexus_common.contracts.values import Service
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import Desk
@@ -19,10 +21,11 @@ from nexus_cortex.domain.strategies import with_parameters
 from nexus_cortex.handlers import CortexReactor
 from nexus_data.market_feed import Step
 from nexus_data.playback import PlayedMarket
+from nexus_market.candles import Millis
 from nexus_market.quiet import ANY_PRICE, Quiet
 from nexus_ops.catching_up import CatchUp
 from nexus_ops.composition import LocalHouse
-from nexus_ops.timeline import Timeline
+from nexus_ops.timeline import Timeline, closes_of
 from nexus_ops.whole_market import whole_market_cortex
 from nexus_shield.handlers import ShieldReactor
 from nexus_telegram.script import read_script
@@ -45,7 +48,7 @@ class SkippingHouse(LocalHouse):
         super().__init__(settings, market, judge, keep_commands=False)
         cortex = cast(CortexReactor, self._places[Service.CORTEX].reactor)
         self._played = market
-        self._timeline = Timeline(market, settings.shield.guard, cortex.judged_closes)
+        self._timeline = Timeline(market, settings.shield.guard, _judged(market, cortex))
         self._catch_up = CatchUp(
             market,
             cast(ShieldReactor, self._places[Service.SHIELD].reactor),
@@ -82,6 +85,12 @@ class SkippingHouse(LocalHouse):
             if (band := self._exchanges[venue].quiet_band(symbol)) != ANY_PRICE
         }
         return quiet.joined(Quiet(None, bands)) if bands else quiet
+
+
+def _judged(market: PlayedMarket, cortex: CortexReactor) -> Millis:
+    """The closes that matter, as far as they are known beforehand; otherwise all that a strategy runs on."""
+    known = cortex.judged_closes
+    return closes_of(market, cortex.timeframes) if known is None else np.array(known, dtype=np.int64)
 
 
 def _choice_is_fixed(settings: NexusSettings) -> bool:

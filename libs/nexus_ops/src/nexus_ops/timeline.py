@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +22,13 @@ FIRST_LOOK = 64
 class Timeline:
     """Instants are named by their index in the market's `instants`."""
 
-    def __init__(
-        self, market: PlayedMarket, guard: GuardSettings, judged_closes: Sequence[int] | None
-    ) -> None:
-        """Without `judged_closes` every 15m close is worth a judgement."""
+    def __init__(self, market: PlayedMarket, guard: GuardSettings, judged: Millis) -> None:
+        """`judged` are the closes at which cortex may say something."""
         self.keys = tuple((market.venue_of(symbol), symbol) for symbol in market.symbols)
         self._instants = market.instants
         self._bars = {key: _Extremes(market, key[1]) for key in self.keys}
-        closes = _closes15(market) if judged_closes is None else np.array(judged_closes, dtype=np.int64)
         falls = [_falls(market, symbol, guard) for venue, symbol in self.keys if venue.is_crypto]
-        marked = np.unique(np.concatenate([market.irregular(), closes, *falls]))
+        marked = np.unique(np.concatenate([market.irregular(), judged, *falls]))
         self._marked: list[int] = np.unique(np.searchsorted(self._instants, marked)).tolist()
 
     def following(self, index: int, quiet: Quiet | None) -> int:
@@ -76,13 +73,15 @@ class _Extremes:
         return index if self._has_every_instant else int(np.searchsorted(self._index, index))
 
 
-def _closes15(market: PlayedMarket) -> Millis:
-    held = [market.series(symbol, Timeframe.M15).close_time for symbol in _with_15m(market)]
+def closes_of(market: PlayedMarket, timeframes: Iterable[Timeframe]) -> Millis:
+    """Every close of any symbol on any of these timeframes."""
+    held = [
+        market.series(symbol, timeframe).close_time
+        for timeframe in timeframes
+        for symbol in market.symbols
+        if timeframe in market.timeframes_of(symbol)
+    ]
     return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *held]))
-
-
-def _with_15m(market: PlayedMarket) -> Iterable[Symbol]:
-    return (symbol for symbol in market.symbols if Timeframe.M15 in market.timeframes_of(symbol))
 
 
 def _falls(market: PlayedMarket, symbol: Symbol, guard: GuardSettings) -> NDArray[np.int64]:

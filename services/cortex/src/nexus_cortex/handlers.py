@@ -110,6 +110,7 @@ class CortexReactor:
         self._owns = owns
         self._scans = dict(scans or {})
         self._scanned = {key for _, key in self._scans}
+        self._due = _due(self._scans)
         self._read_regimes = read_regimes
         self._mood = Mood()
         self._series: dict[Timeframe, dict[Key, History]] = {timeframe: {} for timeframe in Timeframe}
@@ -123,9 +124,7 @@ class CortexReactor:
     @property
     def judged_closes(self) -> list[int] | None:
         """The closes (milliseconds) at which anything can be said of an instrument; None: not known beforehand."""
-        if not self._scans:
-            return None
-        return sorted({close for scan in self._scans.values() for close in scan.closes.tolist()})
+        return sorted({close for _, close in self._due}) if self._scans else None
 
     @property
     def timeframes(self) -> tuple[Timeframe, ...]:
@@ -184,7 +183,7 @@ class CortexReactor:
         }
         if now % slot == 0:
             closing |= {key for key, series in held.items() if series.last_open_time == now - slot}
-            closing |= {key for (each, key), scan in self._scans.items() if each is timeframe and now in scan}
+            closing.update(self._due.get((timeframe, now), ()))
         return sorted(key for key in closing if self._owns(instrument_key(*key)))
 
     def _judge(self, timeframe: Timeframe, at: datetime, choice: Choice) -> Iterator[JudgeMarket]:
@@ -293,6 +292,15 @@ class CortexReactor:
         if (venue, symbol) not in held:
             held[venue, symbol] = History(timeframe)
         return held[venue, symbol]
+
+
+def _due(scans: Mapping[tuple[Timeframe, Key], SeriesScan]) -> dict[tuple[Timeframe, int], list[Key]]:
+    """For each timeframe and close that matters, the instruments it matters of."""
+    due: dict[tuple[Timeframe, int], list[Key]] = {}
+    for (timeframe, key), scan in scans.items():
+        for close in scan.closes.tolist():
+            due.setdefault((timeframe, close), []).append(key)
+    return due
 
 
 def _decided_on(event: Event) -> Iterator[Close]:

@@ -27,6 +27,9 @@ AccountVenue = Annotated[
     str | None, typer.Option("--account-venue", help="play crypto as another venue's: binance or bybit")
 ]
 Mode = Annotated[str | None, typer.Option("--mode", help="watcher, copilot or pilot")]
+Timeframe = Annotated[
+    str | None, typer.Option("--timeframe", help="let strategies run on 5m, 15m, 1h or 4h, where they can")
+]
 Strategy = Annotated[str | None, typer.Option("--strategy", help="a strategy's name, or auto")]
 Script = Annotated[Path | None, typer.Option("--script", help="file of timed commands")]
 Seed = Annotated[int | None, typer.Option("--seed", help="what a generated market is drawn from")]

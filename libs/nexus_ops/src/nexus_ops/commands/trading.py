@@ -15,7 +15,7 @@ from nexus_common.runtime.settings import NexusSettings
 from nexus_data.playback import PlayedMarket
 from nexus_ops.backtest import Backtest, run_backtest
 from nexus_ops.commands import options
-from nexus_ops.composition import cortex_reactor, rehearsed
+from nexus_ops.composition import rehearsed
 from nexus_ops.market_options import MarketOptions
 from nexus_ops.output import columns, console, pairs, print_json, progress, stderr
 from nexus_ops.signals import SignalScan, rows_of
@@ -51,15 +51,23 @@ def signals(
     end: options.To = None,
     seed: options.Seed = None,
     minutes: options.Minutes = None,
+    timeframe: options.Timeframe = None,
     withheld: Annotated[bool, typer.Option("--withheld", help="also those not given, and why")] = False,
     as_json: options.Json = False,
 ) -> None:
     """The raw signals of a strategy on a market: what cortex says before anybody weighs it."""
-    market = MarketOptions(data, start, end, symbols, venue, strategy=strategy, seed=seed, minutes=minutes)
+    market = MarketOptions(
+        *(data, start, end, symbols, venue),
+        strategy=strategy,
+        seed=seed,
+        minutes=minutes,
+        timeframe=timeframe,
+    )
     settings, played = _open(market)
-    scan = SignalScan(cortex_reactor(settings), played)
+    scan = SignalScan(settings.cortex, played)
     with _playing("reading", played) as advance:
         rows = rows_of(asyncio.run(scan.run(advance)), withheld=withheld)
+    rows = [row for row in rows if timeframe in (None, row["timeframe"])]
     if as_json:
         print_json(rows)
     else:
