@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+ATR_MEAN = 50
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -184,8 +185,11 @@ def bands(close: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _ready(bars: Candles, longest: int, back: int = 0) -> Bools:
-    """A figure counts from three times its period on; `back` bars before must have theirs too."""
-    return np.arange(len(bars.close)) >= 3 * longest + back - 1
+    """A figure counts from three times its period on; `back` bars before must have theirs too.
+
+    Every signal carries the mean ATR of 50 bars, which the pause behind it is measured with.
+    """
+    return np.arange(len(bars.close)) >= 3 * max(longest, ATR_MEAN) + back - 1
 
 
 # -- rules -----------------------------------------------------------------------------------------------

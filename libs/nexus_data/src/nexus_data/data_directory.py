@@ -145,6 +145,18 @@ class DataDirectory:
             "choose a span inside one of them, or leave the symbol out"
         )
 
+    def playable(self, folder: str) -> list[tuple[Symbol, Stretch]]:
+        """Every series of a folder that can be played, by symbol and base; overlapping ones are refused."""
+        here = [file for file in self.files if file.folder == folder]
+        return [
+            (symbol, stretch)
+            for symbol in sorted({file.symbol for file in here})
+            for base in BASES
+            for stretch in _stretches(
+                self.path, [file for file in here if file.symbol == symbol and file.interval == base]
+            )
+        ]
+
     def folders(self, venue: str | None) -> tuple[str, ...]:
         """The venues' folders in the order they are asked, `venue` first."""
         present = sorted({file.folder for file in self.files})
