@@ -11,7 +11,7 @@ from uuid import UUID
 from nexus_common.contracts.decider import AnyDecider
 from nexus_common.contracts.envelope import Envelope, Recorded, SealedCommand
 from nexus_common.contracts.message import Event
-from nexus_common.contracts.values import AccountId, Service
+from nexus_common.contracts.values import AccountId, ModelId, Service
 
 
 class Clock(Protocol):
@@ -110,6 +110,9 @@ class EventStore(Protocol):
 
     async def holders(self, prefix: str) -> Mapping[str, str]:
         """Who holds which of the partitions whose names begin so; leases that ran out are left out."""
+
+    async def artefact(self, model: ModelId) -> Mapping[str, bytes]:
+        """A model's files as they lie there, tampered with or not; none: it was never kept."""
 
 
 @dataclass(frozen=True, slots=True)

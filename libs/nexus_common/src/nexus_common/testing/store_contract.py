@@ -32,7 +32,7 @@ from nexus_common.contracts.ids import NEXUS, command_id, derived, event_id
 from nexus_common.contracts.macro import MacroRead, RecordMacro
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.run import Head, HeadsRecorded
-from nexus_common.contracts.values import AccountId, format_instant
+from nexus_common.contracts.values import AccountId, ModelId, format_instant
 from nexus_common.runtime.errors import LeaseLost, WrongExpectedVersion
 from nexus_common.runtime.ports import AlreadyHandled, Batch, Lease, StreamAppend
 from nexus_common.runtime.store import Store
@@ -425,6 +425,17 @@ class StoreContract:
         await store.drop_snapshots()
         assert await store.load_snapshot("macro-a") is None
         assert len(await store.read_stream("macro-a")) == 2
+
+    async def test_a_models_files_are_kept_as_they_were_first_said(self, store: Store) -> None:
+        model = ModelId("abc")
+        assert await store.artefact(model) == {}
+        await store.keep_artefact(model, {"model.ubj": b"\x00\x01", "manifest.json": b"{}"})
+        await store.keep_artefact(model, {"model.ubj": b"another", "schema.json": b"[]"})
+        assert await store.artefact(model) == {
+            "model.ubj": b"\x00\x01",
+            "manifest.json": b"{}",
+            "schema.json": b"[]",
+        }
 
     async def test_an_event_filed_under_a_wrong_place_is_our_own_error(self, store: Store) -> None:
         right = an_append("macro-a", [reading(1)])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
 from nexus_common.contracts.envelope import Recorded, SealedCommand
 from nexus_common.contracts.message import Event
+from nexus_common.contracts.values import ModelId
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.store.rows import Snapshot, StoredEvent
 
@@ -41,6 +42,9 @@ class Store(EventStore, Protocol):
 
     async def drop_snapshots(self) -> None:
         """Forget all folded states; everything still works."""
+
+    async def keep_artefact(self, model: ModelId, files: Mapping[str, bytes]) -> None:
+        """Keep a model's files under its name; those that lie there already stay as they are."""
 
     async def close(self) -> None:
         """Give back what the store holds."""

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from nexus_common.contracts.envelope import GENESIS, Envelope, Recorded, SealedCommand, category_of, encode
 from nexus_common.contracts.message import Event
+from nexus_common.contracts.values import ModelId
 from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.ports import AlreadyHandled, Batch, Clock, Lease, StreamAppend
 from nexus_common.runtime.store import conflicts
@@ -43,6 +44,7 @@ class MemoryStore:
         self._inbox: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._leases: dict[str, tuple[Lease, datetime]] = {}
         self._snapshots: dict[str, Snapshot] = {}
+        self._artefacts: defaultdict[ModelId, dict[str, bytes]] = defaultdict(dict)
 
     async def close(self) -> None:
         """Nothing to give back."""
@@ -194,6 +196,12 @@ class MemoryStore:
     def _holds(self, lease: Lease) -> bool:
         known = self._leases.get(lease.partition)
         return known is not None and known[0] == lease
+
+    async def keep_artefact(self, model: ModelId, files: Mapping[str, bytes]) -> None:
+        self._artefacts[model] = {**files, **self._artefacts[model]}
+
+    async def artefact(self, model: ModelId) -> Mapping[str, bytes]:
+        return dict(self._artefacts.get(model, {}))
 
     async def save_snapshot(self, stream: str, position: int, state: str) -> None:
         known = self._snapshots.get(stream)

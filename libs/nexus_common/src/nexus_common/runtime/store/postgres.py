@@ -11,6 +11,7 @@ from psycopg.errors import UniqueViolation
 
 from nexus_common.contracts.envelope import Recorded, SealedCommand, decode
 from nexus_common.contracts.message import Event
+from nexus_common.contracts.values import ModelId
 from nexus_common.runtime.ports import AlreadyHandled, Batch, Clock, Lease
 from nexus_common.runtime.store import append_sql
 from nexus_common.runtime.store.append import conflict, copy, insert, refusal
@@ -77,6 +78,10 @@ ON CONFLICT (stream) DO UPDATE
     SET position = excluded.position, fingerprint = excluded.fingerprint, state = excluded.state
     WHERE s.position <= excluded.position OR s.fingerprint <> excluded.fingerprint
 """
+KEEP_ARTEFACT = b"""
+INSERT INTO models (model, file, content, stored_at) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
+ARTEFACT = b"SELECT file, content FROM models WHERE model = %s"
 LOAD_SNAPSHOT = b"SELECT position, state FROM snapshots WHERE stream = %s AND fingerprint = %s"
 
 
@@ -206,6 +211,16 @@ class PostgresStore:
 
     async def drop_snapshots(self) -> None:
         await self._reader.rows(b"TRUNCATE snapshots")
+
+    async def keep_artefact(self, model: ModelId, files: Mapping[str, bytes]) -> None:
+        """Keep a model's files under its name; those that lie there already stay as they are."""
+        async with self._writer as connection, connection.transaction():
+            for name, content in sorted(files.items()):
+                await connection.execute(KEEP_ARTEFACT, (model, name, content, self._clock.now()))
+
+    async def artefact(self, model: ModelId) -> Mapping[str, bytes]:
+        """A model's files as they lie there, tampered with or not; none: it was never kept."""
+        return {name: bytes(content) for name, content in await self._reader.rows(ARTEFACT, (model,))}
 
     async def _events(self, query: bytes, parameters: Sequence[Any]) -> list[Recorded[Event]]:
         return [Recorded(decode(row[0]), *row) for row in await self._reader.rows(query, parameters)]
