@@ -79,9 +79,9 @@ def test_four_percent_below_the_highest_price_of_five_minutes_is_a_black_swan():
 
 
 def test_a_high_older_than_five_minutes_is_forgotten():
-    high = bar(8, 1000, 1050, 1000, 1000)  # at 12:08:40
+    high = bar(8, 1000, 1050, 1000, 1040)  # at 12:08:40
     assert readings(flat(0, 1000), high, flat(13, 1005))[-1].black_swan is not None
-    assert readings(flat(0, 1000), high, flat(14, 1005))[-1] is None
+    assert readings(flat(0, 1000), high, flat(14, 1005))[-1].black_swan is None
 
 
 def test_a_bad_print_exits_nobody():
@@ -90,6 +90,18 @@ def test_a_bad_print_exits_nobody():
     half = readings(flat(0, 1000), bar(1, 1000, 1000, 900, 970))[-1]
     assert half.black_swan is None
     assert half.amber.price == D(900)
+
+
+def test_a_bad_print_upwards_is_no_high_to_fall_from():
+    assert readings(flat(0, 1000), bar(1, 1000, 1100, 1000, 1000), flat(2, 1000)) == [None, None, None]
+    assert readings(flat(14, 1000), bar(15, 1100, 1100, 1000, 1000), flat(16, 1000)) == [None, None, None]
+    after = readings(flat(0, 1000), bar(1, 1000, 1100, 1000, 1000), flat(2, 965))[-1].black_swan
+    assert after.reference_price == D(1020)
+
+
+def test_a_market_that_opens_higher_and_stays_there_has_a_high_to_fall_from():
+    evidence = readings(flat(14, 1000), flat(15, 1100), flat(16, 1050))[-1].black_swan
+    assert (evidence.measure, evidence.reference_price) == (FallMeasure.CANDLE_OPEN, D(1100))
 
 
 def test_the_close_confirms_and_says_so():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
+
+from pydantic import model_serializer
 
 from nexus_common.contracts.limits import GuardSettings
 from nexus_common.contracts.message import Event, command
@@ -19,8 +23,28 @@ class FallMeasure(StrEnum):
     FIVE_MINUTE_HIGH = "from the highest price of the last 5 minutes"
 
 
+class Witness(StrEnum):
+    """What says that a trade far below the others was no mistake."""
+
+    NEXT_TRADE = "the next trade"
+    MARK_PRICE = "the mark price"
+    SECOND_VENUE = "a second venue"
+    ANSWER = "the venue, asked"
+
+
+class TickProof(Value):
+    """The trade that fell, by the venue's own number, and who bears it out: at which price, said when."""
+
+    trade: str
+    witness: Witness
+    witness_venue: Venue
+    witness_price: Price
+    witness_at: Instant
+    witness_trade: str | None = None
+
+
 class FallEvidence(Value):
-    """The ticks or bar that a fall was read from, and what confirmed it."""
+    """The ticks or bar that a fall was read from, and what confirmed it; `proof` where it was a live tick."""
 
     measure: FallMeasure
     reference_price: Price
@@ -29,6 +53,15 @@ class FallEvidence(Value):
     price_at: Instant
     fall_percent: Number
     confirmed_by: str
+    proof: TickProof | None = None
+
+    @model_serializer(mode="wrap")
+    def _spelled(self, spell: Callable[[FallEvidence], dict[str, Any]]) -> dict[str, Any]:
+        """What a bar shows is spelled as before there were ticks."""
+        data = spell(self)
+        if self.proof is None:
+            del data["proof"]
+        return data
 
 
 class BlackSwanDeclared(Event):
@@ -63,7 +96,18 @@ class GuardReleased(Event):
     reason: str
 
 
-GuardEvent = BlackSwanDeclared | AmberRaised | GuardReleased
+class FallUnconfirmed(Event):
+    """A trade far below the others that nobody bore out, the venue itself included: nothing is left for it."""
+
+    type = "guard.fall_unconfirmed"
+
+    venue: Venue
+    symbol: Symbol
+    evidence: FallEvidence
+    reason: str
+
+
+GuardEvent = BlackSwanDeclared | AmberRaised | GuardReleased | FallUnconfirmed
 
 
 class GuardStanding(Value):
@@ -95,4 +139,16 @@ class ReleaseGuard:
     at: datetime
 
 
-GuardCommand = DeclareFall | ReleaseGuard
+@command("guard.note_unconfirmed")
+@dataclass(frozen=True, slots=True)
+class NoteUnconfirmed:
+    """The venue was asked about a trade far below the others, and did not bear it out or did not answer."""
+
+    venue: Venue
+    symbol: Symbol
+    evidence: FallEvidence
+    reason: str
+    at: datetime
+
+
+GuardCommand = DeclareFall | ReleaseGuard | NoteUnconfirmed

@@ -1,7 +1,8 @@
 """A fall of the reference market, read from its bars: a pure fold with a memory of one candle and five minutes.
 
 A bar that came without ticks becomes four: open, the nearer extreme, the other extreme, close. A tick beyond
-a threshold counts only when its bar's close stands beyond that threshold too, so that a bad print exits nobody.
+a threshold counts only when its bar's close stands beyond that threshold too, and a high far above both ends of
+its bar counts only up to there: so that a bad print exits nobody, whichever way it went.
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ class FallBar(NamedTuple):
     low: Decimal
     close: Decimal
 
+    def believed(self, before: Decimal | None, percent: Decimal) -> FallBar:
+        """The bar without what stands more than `percent` above both its ends.
+
+        Its beginning is the close `before` it, where that is known: an open can be a bad print too.
+        """
+        top = max(self.close, self.open if before is None else before) * (HUNDRED + percent) / HUNDRED
+        return self if self.high <= top else self._replace(open=min(self.open, top), high=top)
+
     def ticks(self) -> tuple[Tick, Tick, Tick, Tick]:
         """The bar's four ticks, evenly spread over its time."""
         third = (self.closed - self.opened) / 3
@@ -67,11 +76,13 @@ class FallWatch(NamedTuple):
     slot_open: Decimal = Decimal(0)
     recent: tuple[FallBar, ...] = ()
 
-    def after(self, bar: FallBar, window: timedelta) -> FallWatch:
+    def after(self, bar: FallBar, settings: GuardSettings) -> FallWatch:
         """With one bar more. A bar from before the last one changes nothing."""
         if self.recent and bar.opened < self.recent[-1].closed:
             return self
-        since = bar.closed - window
+        is_next = bool(self.recent) and self.recent[-1].closed == bar.opened
+        bar = bar.believed(self.recent[-1].close if is_next else None, settings.amber_percent)
+        since = bar.closed - timedelta(seconds=settings.window_seconds)
         recent = (*[old for old in self.recent if old.closed >= since], bar)
         slot = slot_of(bar.opened)
         return FallWatch(slot, self.slot_open if slot == self.slot else bar.open, recent)
@@ -87,11 +98,12 @@ def read_fall(
 ) -> tuple[FallWatch, FallReading | None]:
     """Fold one bar; a reading comes with it when it fell beyond a limit."""
     window = timedelta(seconds=settings.window_seconds)
-    watch = before.after(bar, window)
+    watch = before.after(bar, settings)
     if watch is before:
         return before, None
+    bar = watch.recent[-1]
     highest = max([watch.slot_open, bar.high, *[old.high for old in before.recent]])
-    if bar.low > _threshold(highest, settings.amber_percent):
+    if bar.low > threshold(highest, settings.amber_percent):
         return watch, None
     amber = _first_beyond(before, watch, bar, settings.amber_percent, window)
     if amber is None:
@@ -118,8 +130,14 @@ def possible_falls(
     return needed
 
 
-def _threshold(reference: Decimal, percent: Decimal) -> Decimal:
+def threshold(reference: Decimal, percent: Decimal) -> Decimal:
+    """The highest price that is a fall of so many percent."""
     return reference * (HUNDRED - percent) / HUNDRED
+
+
+def fallen(reference: Decimal, price: Decimal) -> Decimal:
+    """How far a price is below another, in percent."""
+    return ((reference - price) / reference * HUNDRED).quantize(PERCENT_STEP)
 
 
 def _first_beyond(
@@ -131,7 +149,7 @@ def _first_beyond(
     for tick in bar.ticks():
         seen.append(tick)
         for measure, reference in _references(watch, earlier, seen, tick[0] - window):
-            limit = _threshold(reference[1], percent)
+            limit = threshold(reference[1], percent)
             if tick[1] <= limit and bar.close <= limit:
                 return _evidence(measure, reference, tick, bar)
     return None
@@ -147,13 +165,12 @@ def _references(
 
 
 def _evidence(measure: FallMeasure, reference: Tick, tick: Tick, bar: FallBar) -> FallEvidence:
-    fallen = (reference[1] - tick[1]) / reference[1] * HUNDRED
     return FallEvidence(
         measure=measure,
         reference_price=reference[1],
         reference_at=reference[0],
         price=tick[1],
         price_at=tick[0],
-        fall_percent=fallen.quantize(PERCENT_STEP),
+        fall_percent=fallen(reference[1], tick[1]),
         confirmed_by=f"the close {bar.close:f} of the bar ending {format_instant(bar.closed)}",
     )

@@ -13,10 +13,12 @@ from nexus_common.contracts.guard import (
     AmberRaised,
     BlackSwanDeclared,
     DeclareFall,
+    FallUnconfirmed,
     GuardCommand,
     GuardEvent,
     GuardReleased,
     GuardStanding,
+    NoteUnconfirmed,
     ReleaseGuard,
 )
 from nexus_common.contracts.signal import Action
@@ -45,6 +47,8 @@ def decide(command: GuardCommand, state: GuardState) -> Sequence[GuardEvent]:
             return _declare(command, state)
         case ReleaseGuard(reason=reason, at=at):
             return [GuardReleased(reason=reason)] if state.blocks(at) else []
+        case NoteUnconfirmed():
+            return _unconfirmed(command, state)
         case _:
             assert_never(command)
 
@@ -77,6 +81,16 @@ def _declare(command: DeclareFall, state: GuardState) -> Sequence[GuardEvent]:
     ]
 
 
+def _unconfirmed(command: NoteUnconfirmed, state: GuardState) -> Sequence[GuardEvent]:
+    if state.black_swan_until is not None:
+        return []
+    return [
+        FallUnconfirmed(
+            venue=command.venue, symbol=command.symbol, evidence=command.evidence, reason=command.reason
+        )
+    ]
+
+
 def evolve(state: GuardState, event: GuardEvent) -> GuardState:
     match event:
         case BlackSwanDeclared(longs_blocked_until=until):
@@ -85,6 +99,8 @@ def evolve(state: GuardState, event: GuardEvent) -> GuardState:
             return replace(state, amber_until=until)
         case GuardReleased():
             return GuardState()
+        case FallUnconfirmed():
+            return state
         case _:
             assert_never(event)
 
