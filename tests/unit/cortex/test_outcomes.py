@@ -204,7 +204,7 @@ def test_many_entries_at_once_are_the_same_as_each_alone_and_later_bars_change_n
 
     for index in range(0, len(entries), 9):
         row = int(entries.row[index])
-        alone = Entries(*(getattr(entries, name)[index : index + 1] for name in Entries.__slots__))
+        alone = entries.take(np.array([index]))
         cut = outcomes(bars[: row + HORIZON + 1], alone, FEES, is_shark_target=True)
         assert cut.tobytes() == whole[index : index + 1].tobytes()
 

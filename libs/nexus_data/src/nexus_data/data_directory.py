@@ -157,6 +157,24 @@ class DataDirectory:
             )
         ]
 
+    def stretches(
+        self, symbol: Symbol, intervals: Sequence[Timeframe] = BASES, venue: str | None = None
+    ) -> list[Stretch]:
+        """Every series of a symbol at these intervals, in the order in which venues are asked.
+
+        Raises:
+            ConfigurationError: no such symbol or venue, or overlapping files.
+        """
+        files = self.files_of(symbol)
+        return [
+            stretch
+            for folder in self.folders(venue)
+            for interval in intervals
+            for stretch in _stretches(
+                self.path, [file for file in files if (file.folder, file.interval) == (folder, interval)]
+            )
+        ]
+
     def folders(self, venue: str | None) -> tuple[str, ...]:
         """The venues' folders in the order they are asked, `venue` first."""
         present = sorted({file.folder for file in self.files})

@@ -13,7 +13,7 @@ stops and time-outs pay the taker's fee and slip; a ladder's fills and profits p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -79,6 +79,9 @@ class Entries:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def take(self, rows: Ints) -> Entries:
+        return Entries(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @staticmethod
     def of(columns: FeatureColumns, first: int) -> Entries:
