@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ from nexus_cortex.domain.strategies import AUTO, with_parameters, with_timeframe
 from nexus_cortex.domain.strategies.shark import SHARK_TARGETS
 from nexus_cortex.domain.strategies.strategy import MarketView, Strategy
 from nexus_market.candles import slot_millis, to_millis
-from nexus_market.features import History, Row
+from nexus_market.features import FeatureColumns, History, Row
 
 MACRO: Final = Timeframe.H4
 # Macro figures are looked back on for a day; polled once a minute that is 1,440 readings.
@@ -220,6 +220,22 @@ class CortexReactor:
             )
         ]
 
+    def read_with(self, read_regimes: ReadRegimes) -> None:
+        """Read regimes so from the next turn on."""
+        self._read_regimes = read_regimes
+
+    def looked_back(self) -> list[MarketView]:
+        """Of every instrument all closes of the main view that are held, with the macro view as of each of them."""
+        return [
+            replace(
+                self._view(MAIN, key),
+                bars=_all_rows(series),
+                macro=macro_trend(_all_rows(self._history(*key, MACRO))),
+            )
+            for key, series in sorted(self._series[MAIN].items())
+            if len(series)
+        ]
+
     def _view(self, timeframe: Timeframe, key: Key) -> MarketView:
         """What may be seen of an instrument at its last close."""
         return MarketView(
@@ -314,6 +330,10 @@ def _decided_on(event: Event) -> Iterator[Close]:
 def _last(held: Mapping[Key, History], key: Key) -> int | None:
     series = held.get(key)
     return None if series is None else series.last_open_time
+
+
+def _all_rows(series: History) -> FeatureColumns:
+    return FeatureColumns(series.columns().window, 0, series.timeframe)
 
 
 def _row(opened: int, bar: Bar | Candle) -> Row:
