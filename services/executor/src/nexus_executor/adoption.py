@@ -15,7 +15,14 @@ from uuid import UUID
 from nexus_common.contracts import ids
 from nexus_common.contracts.account import RecordHandTrade, RecordNotice
 from nexus_common.contracts.instrument import Instrument
-from nexus_common.contracts.trade import AdoptPosition, Found, RecordEntryFill, RecordExitFill
+from nexus_common.contracts.trade import (
+    AdoptPosition,
+    ExitReason,
+    Found,
+    OrderExit,
+    RecordEntryFill,
+    RecordExitFill,
+)
 from nexus_common.contracts.values import AccountId, Direction, Side, Symbol, TradeId
 from nexus_common.runtime.ports import Desk
 from nexus_executor.connections import Connections
@@ -77,9 +84,8 @@ class Adoption:
     async def apply(self, account: AccountId, fill: HandFill, cause: UUID, desk: Desk) -> None:
         """Reduce what is held against it, add to what is held with it, adopt what is beyond."""
         held = await self._held(account, fill.symbol, desk)
-        division = divide(
-            fill.side, fill.quantity, [(holding.direction, trade.remaining) for holding, trade in held]
-        )
+        await self._leave_ladders(account, fill, cause, desk)
+        division = divide(fill.side, fill.quantity, [(trade.direction, trade.remaining) for _, trade in held])
         for (holding, _), part in zip(held, division.closes, strict=True):
             if part:
                 fee = share(fill.fee, part, fill.quantity)
@@ -88,7 +94,7 @@ class Adoption:
         if not division.rest:
             return
         fee = share(fill.fee, division.rest, fill.quantity)
-        if division.grows is not None:
+        if division.grows is not None and not held[division.grows][0].is_ladder:
             await self._grow(held[division.grows], division.rest, fee, fill, cause, desk)
         elif self._knows_positions(account):
             # Else it may as well have closed what was opened while nobody listened: the comparison tells.
@@ -104,6 +110,7 @@ class Adoption:
         direction = Direction.LONG if surplus > 0 else Direction.SHORT
         cause = ids.timer_id(f"adopt/{account}/{symbol}", at)
         found = HandFill(symbol, side, abs(surplus), price, _ZERO, "", at)
+        await self._leave_ladders(account, found, cause, desk)
         return await self._adopt(account, direction, found, Found.POSITION, cause, desk)
 
     async def note(self, account: AccountId, text: str, at: datetime, cause: UUID, desk: Desk) -> None:
@@ -111,6 +118,13 @@ class Adoption:
         await desk.handle(ACCOUNT, account, RecordNotice(account, text, at), cause=cause, account=account)
 
     # -- what follows -------------------------------------------------------------------------------
+
+    async def _leave_ladders(self, account: AccountId, fill: HandFill, cause: UUID, desk: Desk) -> None:
+        """Where somebody else trades too, what a ladder holds follows from its own fills no more: it is left."""
+        for holding in self._view.held_by(account, fill.symbol):
+            if holding.is_ladder:
+                command = OrderExit(ExitReason.MANUAL, f"{fill.symbol} was traded by hand", fill.at)
+                await decide(holding, command, ids.derived(cause, "ladder"), desk)
 
     async def _held(
         self, account: AccountId, symbol: Symbol, desk: Desk

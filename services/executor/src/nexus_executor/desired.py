@@ -10,6 +10,7 @@ from uuid import UUID
 
 from nexus_common.contracts import ids
 from nexus_common.contracts.account import RecordNotice
+from nexus_common.contracts.order import Leg
 from nexus_common.contracts.trade import (
     AbandonEntry,
     ExitReason,
@@ -44,8 +45,16 @@ from nexus_executor.domain.trade import TRADE, TradeState
 from nexus_executor.domain.view import View
 from nexus_executor.fence import Change, Fence
 
-_LATER: Final = timedelta(hours=1)
-_LEGS: Final = {"exit": 0, "stop": 1, "first_target": 3, "second_target": 3, "trail": 3, "entry": 4}
+_LATER: Final = timedelta(days=1)  # a bar of any timeframe: what a bar may try again is tried again
+_LEGS: Final = {
+    "exit": 0,
+    "stop": 1,
+    "first_target": 3,
+    "second_target": 3,
+    "trail": 3,
+    "entry": 4,
+    "ladder": 4,
+}
 
 
 class Desired:
@@ -79,6 +88,8 @@ class Desired:
                 continue
             for wish in await self._wanted(holding, at, desk):
                 action = self._within_caps(wish, holding.account, at)
+                if action is None:
+                    continue
                 touched[holding.account] = None
                 if isinstance(action, Submit | Amend | Cancel):
                     changes.append(action)
@@ -105,15 +116,20 @@ class Desired:
                 cause = ids.derived(UUID(name), f"bare/{since}")
                 await desk.handle(ACCOUNT, holding.account, notice, cause=cause, account=holding.account)
 
-    def _within_caps(self, action: Action, account: AccountId, at: datetime) -> Action:
-        """An order that may open something, and was not counted when its trade was admitted, counts here."""
-        if not isinstance(action, Submit) or action.intent.reduce_only or action.intent.close_position:
+    def _within_caps(self, action: Action, account: AccountId, at: datetime) -> Action | None:
+        """An order that may open something, and was not counted when its trade was admitted, counts here.
+
+        A ladder's waits for its minute: None.
+        """
+        if not isinstance(action, Submit) or not last_hop.may_open(action.intent):
             return action
         state = self._view.last_hops.get(account, last_hop.LastHop())
         if last_hop.is_awaited(state, action.intent.client_order_id):
             return action
         crowd = last_hop.too_many(state, self._rules, at)
-        return action if crowd is None else Abandon(crowd)
+        if crowd is None:
+            return action
+        return None if action.intent.leg is Leg.LADDER else Abandon(crowd)
 
     async def _wanted(self, holding: Holding, at: datetime, desk: Desk) -> Sequence[Action]:
         trade: TradeState = await desk.state(TRADE, holding.trade)

@@ -20,6 +20,7 @@ from nexus_executor.domain.holding import Request, Started
 from nexus_executor.domain.order import ORDER, OrderState
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.domain.situation import Amend, Cancel, Submit
+from nexus_executor.domain.submission import name_of
 from nexus_executor.domain.view import View
 from nexus_executor.outcomes import Outcomes
 from nexus_executor.settling import Settling, request_of
@@ -74,7 +75,7 @@ class Fence:
                     ORDER,
                     intent.client_order_id,
                     RecordIntent(intent, attempt, deadline, at),
-                    cause=ids.derived(UUID(intent.trade_id), f"{intent.leg}/{attempt}"),
+                    cause=ids.derived(UUID(intent.trade_id), f"{_name(intent)}/{attempt}"),
                     correlation=self._correlation(intent),
                     account=intent.account,
                     fresh=True,
@@ -125,6 +126,10 @@ class Fence:
             await self._settling.ask_after(started, broker, state, reply, at, desk)
         else:
             await self._outcomes.of_submit(started, reply, desk)
+
+
+def _name(intent: OrderIntentRecorded) -> str:
+    return name_of(intent.leg, intent.side, intent.rung)
 
 
 def _leg(state: OrderState) -> str:

@@ -103,6 +103,8 @@ class Reconciler:
         # When each account was last found to be as its venue says, or was made so.
         self._agreed: dict[AccountId, datetime] = {}
         self._gone: dict[tuple[AccountId, Symbol], _Gone] = {}
+        # Differences where a ladder's orders rest, and in how many comparisons in a row they were the same.
+        self._doubts: dict[tuple[AccountId, Symbol], tuple[Comparison, int]] = {}
 
     def is_new(self, account: AccountId) -> bool:
         """Whether this process has not compared the account yet."""
@@ -174,7 +176,7 @@ class Reconciler:
         for holding in self._view.held_by(account):
             trade: TradeState = await desk.state(TRADE, holding.trade)
             if trade.is_held:
-                signed = trade.remaining * holding.direction.sign
+                signed = trade.remaining * trade.direction.sign
                 expected[holding.symbol] = expected.get(holding.symbol, _ZERO) + signed
         state: AccountState = await desk.state(ACCOUNT, account)
         compared = compare_positions(expected, positions, state.drifts)
@@ -218,8 +220,10 @@ class Reconciler:
         absent = {each.symbol for each in found.positions if each.expected and not each.held}
         for where in [where for where in self._gone if where[0] == account and where[1] not in absent]:
             del self._gone[where]
-        for symbol, expected, theirs in found.positions:
-            if expected != theirs and self._view.is_moving(account, symbol):
+        for each in found.positions:
+            symbol, expected, theirs = each
+            is_moving = self._view.is_moving(account, symbol) or self._may_be_filling(account, each)
+            if expected != theirs and is_moving:
                 complete = False
                 continue
             if symbol in absent:
@@ -240,6 +244,19 @@ class Reconciler:
                 account=account,
             )
         return complete
+
+    def _may_be_filling(self, account: AccountId, each: Comparison) -> bool:
+        """Whether a resting order of a ladder may have filled a moment ago: then its fill is told soon.
+
+        A difference that stays the same for some comparisons is one.
+        """
+        where = (account, each.symbol)
+        if not any(holding.is_ladder for holding in self._view.held_by(*where)):
+            self._doubts.pop(where, None)
+            return False
+        known, times = self._doubts.get(where, (each, 0))
+        self._doubts[where] = (each, times + 1 if known == each else 1)
+        return self._doubts[where][1] < self._rules.gone_comparisons
 
     @staticmethod
     async def _cancel(

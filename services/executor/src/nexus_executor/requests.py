@@ -136,7 +136,7 @@ class Requests:
         return [
             holding
             for holding in self._view.holdings.values()
-            if holding.direction is Direction.LONG
+            if (holding.direction is Direction.LONG or holding.is_ladder)
             and holding.venue.is_crypto
             and not holding.is_over
             and self._owns(holding.account)
@@ -162,7 +162,8 @@ class Requests:
             return
         reason = ExitReason.MANUAL if event.origin is Origin.MANUAL else ExitReason.SIGNAL
         for holding in self._view.held_by(account, event.symbol):
-            if (holding.venue, holding.direction) == (event.venue, event.direction):
+            is_meant = holding.is_ladder or holding.direction is event.direction
+            if holding.venue is event.venue and is_meant:
                 command = OrderExit(reason, event.reason, at)
                 await decide(holding, command, envelope.event_id, desk)
 

@@ -172,7 +172,7 @@ class Settling:
     async def _still_leads_out(state: OrderState, desk: Desk) -> bool:
         """Whether it is for no more than is held now: a venue without reduce-only would open the rest."""
         intent = state.intent
-        if intent is None or intent.leg is Leg.ENTRY:
+        if intent is None or intent.leg in (Leg.ENTRY, Leg.LADDER):
             return False
         trade: TradeState = await desk.state(TRADE, intent.trade_id)
         return intent.quantity <= trade.remaining

@@ -52,11 +52,13 @@ class Timers:
         """Before which time, and inside which prices, nothing that is held becomes due."""
         quiet = Quiet()
         for holding in self._view.holdings.values():
-            if holding.proposed is not None or holding.is_over or holding.filled_at is None:
+            if holding.proposed is not None or holding.is_over or not _can_be_due(holding):
                 continue
             trade: TradeState = await desk.state(TRADE, holding.trade)
-            if self._owns(holding.account) and trade.is_held and trade.exit is None:
-                quiet = quiet.joined(Quiet(time_stop_due(trade)))
+            if holding.is_ladder and self._owns(holding.account) and trade.exit is None:
+                quiet = quiet.joined(Quiet(_time_stop_of(holding, trade)))
+            elif self._owns(holding.account) and trade.is_held and trade.exit is None:
+                quiet = quiet.joined(Quiet(_time_stop_of(holding, trade)))
                 managed = self._managed(holding, trade)
                 key = (holding.venue, holding.symbol)
                 edge = below if holding.direction is Direction.LONG else above
@@ -88,23 +90,25 @@ class Timers:
         await decide(holding, ExpireProposal(reason, at), cause, desk)
 
     async def _position(self, holding: Holding, at: datetime, desk: Desk) -> None:
-        if holding.filled_at is None:
+        if not _can_be_due(holding):
             return
         trade: TradeState = await desk.state(TRADE, holding.trade)
-        if not trade.is_held or trade.exit is not None:
+        if not (trade.is_held or holding.is_ladder) or trade.exit is not None:
             return
         if self._view.has_stopped(holding.venue, holding.symbol):
             detail = f"{holding.venue} stops trading {holding.symbol}"
             cause = ids.derived(UUID(holding.trade), "delisted")
             await decide(holding, OrderExit(ExitReason.DELISTED, detail, at), cause, desk)
             return
-        due = time_stop_due(trade)
+        due = _time_stop_of(holding, trade)
         if due is not None and at >= due:
             bars = trade.terms.plan.time_stop_bars
             detail = f"{bars} bars of {trade.terms.timeframe} have passed"
             cause = ids.timer_id(f"time-stop/{holding.trade}", due)
             await decide(holding, OrderExit(ExitReason.TIME, detail, at), cause, desk)
             return
+        if holding.is_ladder or holding.filled_at is None:
+            return  # What rests of a ladder is all its management.
         # A bar that filled something says nothing about what its prices did after that fill.
         bar = self._view.bars.closed_now(holding.venue, holding.symbol)
         if bar is not None and holding.filled_at <= bar.opened:
@@ -119,3 +123,13 @@ class Timers:
                 return
             cause = ids.derived(UUID(holding.trade), found.purpose)
             await decide(holding, found.command, cause, desk)
+
+
+def _can_be_due(holding: Holding) -> bool:
+    """Whether anything can be: a ladder is under way before its first fill."""
+    return holding.is_ladder or holding.filled_at is not None
+
+
+def _time_stop_of(holding: Holding, trade: TradeState) -> datetime | None:
+    """A ladder's time begins when it does: it binds margin from then on."""
+    return time_stop_due(trade, holding.since if holding.is_ladder else trade.opened_at)

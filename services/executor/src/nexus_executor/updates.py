@@ -22,7 +22,7 @@ from nexus_common.contracts.order import (
     RecordFill,
     RecordTriggered,
 )
-from nexus_common.contracts.trade import NoteFunding, RecordEntryFill, RecordExitFill
+from nexus_common.contracts.trade import NoteFunding, RecordEntryFill, RecordExitFill, RecordLadderFill
 from nexus_common.contracts.values import AccountId, ClientOrderId
 from nexus_common.runtime.ports import Desk
 from nexus_executor.adoption import Adoption, HandFill
@@ -141,13 +141,19 @@ class Updates:
         await self._balance(account, update, cause, "fill", desk)
         trade: TradeState = await desk.state(TRADE, intent.trade_id)
         fill = HandFill(intent.symbol, intent.side, quantity, price, fee, fill_id, update.at)
+        follow: RecordEntryFill | RecordLadderFill | RecordExitFill
         if intent.leg is Leg.ENTRY:
             if trade.phase is Phase.CLOSED:
                 await self._adoption.apply(account, fill, cause, desk)
                 return
-            follow: RecordEntryFill | RecordExitFill = self._entered(intent, fill, complete=_is_complete(new))
+            follow = self._entered(intent, fill, complete=_is_complete(new))
+        elif intent.rung is not None:
+            if trade.phase not in (Phase.ADMITTED, Phase.OPEN):
+                await self._adoption.apply(account, fill, cause, desk)
+                return
+            follow = RecordLadderFill(intent.rung, intent.side, quantity, price, fee, update.at)
         else:
-            part = min(quantity, trade.remaining)
+            part = min(quantity, trade.remaining) if intent.side is trade.direction.exit_side else Decimal(0)
             if part < quantity:
                 # Two exits got through where the venue knows no reduce-only: the rest is a position.
                 beyond = fill._replace(quantity=quantity - part, fee=share(fee, quantity - part, quantity))

@@ -77,6 +77,14 @@ class LadderPlan(Value):
         """How far the stop lies from the centre."""
         return self.levels * self.spacing + self.stop_beyond
 
+    @property
+    def full_side_loss(self) -> Decimal:
+        """What one unit a level loses at the stop when all levels of one side have filled, fees left out.
+
+        The sum of `reach - k * spacing` over the levels k.
+        """
+        return self.levels * self.reach - self.levels * (self.levels + 1) // 2 * self.spacing
+
 
 class RegimeRead(Event):
     """The regime of an instrument changed at a close of the main view (15m).

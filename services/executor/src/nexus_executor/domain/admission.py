@@ -47,6 +47,7 @@ def consider(command: ConsiderVerdict) -> TradeAlerted | TradeProposed | TradeAd
                 quantity=verdict.quantity,
                 price=verdict.price,
                 stop=verdict.stop,
+                ladder=verdict.ladder,
             )
         case _:
             assert_never(command.mode)
@@ -70,6 +71,7 @@ def _propose(command: ConsiderVerdict, trade_id: TradeId) -> TradeProposed:
         atr=verdict.atr,
         expires_at=min(expires_at, verdict.valid_until),
         drift_limit=plain(verdict.atr * command.drift_atr),
+        ladder=verdict.ladder,
     )
 
 
@@ -102,6 +104,7 @@ def _admit(
         entry_order=ids.client_order_id(verdict_id, Leg.ENTRY),
         approved_by=approved_by,
         signal_id=verdict.request_id,
+        ladder=verdict.ladder,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from nexus_common.contracts.values import (
     Direction,
     Mode,
     Profile,
+    Side,
     Symbol,
     TradeId,
     UserId,
@@ -47,6 +49,7 @@ class OrderNote:
     leg: Leg
     started_at: datetime
     deadline: datetime
+    side: Side
     has_ended: bool = False
 
 
@@ -56,7 +59,7 @@ class Holding:
 
     `found`: somebody made it by hand, and it was adopted. `since` is when it began, `valid_until` until when its
     verdict is. `stops` are those the venue has confirmed, `bare_since` the time since which there is none of them
-    for what is held.
+    for what is held. A ladder's `direction` is that of what it holds, or held last; `is_flat`: it holds nothing now.
     """
 
     trade: TradeId
@@ -71,9 +74,28 @@ class Holding:
     filled_at: datetime | None = None
     valid_until: datetime | None = None
     bare_since: datetime | None = None
+    is_ladder: bool = False
+    is_flat: bool = False
     found: Found | None = None
     stops: set[ClientOrderId] = field(default_factory=set)
     orders: dict[ClientOrderId, OrderNote] = field(default_factory=dict)
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether a confirmed stop stands on the side of what is held."""
+        return any(self.orders[stop].side is self.direction.exit_side for stop in self.stops)
+
+    def hold(self, direction: Direction, quantity: Decimal, at: datetime) -> None:
+        """A ladder holds this now; what covered the other side covers it no more."""
+        was_held = not self.is_flat and self.filled_at is not None and direction is self.direction
+        self.is_flat = not quantity
+        if quantity:
+            self.direction = direction
+        if self.is_flat or self.is_covered:
+            self.bare_since = None
+        elif not was_held or self.bare_since is None:
+            self.bare_since = at
+        self.filled_at = at
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from nexus_common.contracts.trade import (
     TradeReduced,
 )
 from nexus_common.contracts.values import ClientOrderId, Profile, TradeId
+from nexus_executor.domain.ladder import Slot
 from nexus_executor.domain.rules import ExecutionRules
 
 _ZERO = Decimal(0)
@@ -42,7 +43,8 @@ class LastHop:
     on a UTC day.
 
     An entry counts when it is admitted, so that those of one turn see each other; `awaited` are the orders by
-    which they are to be sent. Any other order that may open something counts when it is wanted.
+    which they are to be sent. Any other order that may open something counts when it is wanted. A ladder has the
+    most that it can hold at stake, whatever it holds.
     """
 
     entries: tuple[datetime, ...] = ()
@@ -62,12 +64,12 @@ def fold(state: LastHop, event: TradeEvent | OrderIntentRecorded, at: datetime) 
         case TradeAdmitted():
             stake = (event.trade_id, Exposure(event.quantity, event.price))
             staked = replace(state, exposures=(*state.exposures, stake))
-            if event.approved_by in _FOUND:
-                return staked  # by hand: no order of ours
+            if event.approved_by in _FOUND or event.ladder is not None:
+                return staked  # by hand: no order of ours; a ladder's count when they are wanted
             awaited = (*state.awaited, (event.trade_id, event.entry_order))
             return replace(_counted(staked, at), awaited=awaited)
         case OrderIntentRecorded():
-            if event.reduce_only or event.close_position:
+            if not may_open(event):
                 return state
             if is_awaited(state, event.client_order_id):
                 return replace(
@@ -95,6 +97,13 @@ def fold(state: LastHop, event: TradeEvent | OrderIntentRecorded, at: datetime) 
 def _counted(state: LastHop, at: datetime) -> LastHop:
     recent = tuple(entry for entry in state.entries if at - entry < _MINUTE)
     return replace(state, entries=(*recent, at))
+
+
+def may_open(order: OrderIntentRecorded) -> bool:
+    """Whether it can open something; a ladder's take-profit closes what its rung has opened."""
+    if order.rung is not None:
+        return Slot(order.rung, order.side).opens
+    return not (order.reduce_only or order.close_position)
 
 
 def is_awaited(state: LastHop, order: ClientOrderId) -> bool:

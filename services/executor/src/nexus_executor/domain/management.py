@@ -20,6 +20,18 @@ from nexus_common.contracts.trade import (
 from nexus_executor.domain.figures import plain
 from nexus_executor.domain.trade_state import Phase, TradeState
 
+REASONS = {
+    Leg.STOP.value: ExitReason.STOP,
+    Leg.FIRST_TARGET.value: ExitReason.TARGET,
+    Leg.SECOND_TARGET.value: ExitReason.TARGET,
+    Leg.TRAIL.value: ExitReason.TRAIL,
+    "manual": ExitReason.MANUAL,
+    "liquidation": ExitReason.LIQUIDATION,
+    "adl": ExitReason.LIQUIDATION,
+    "settlement": ExitReason.LIQUIDATION,
+}
+"""Why a trade ends, by the leg that filled."""
+
 Managing = MoveStop | TightenTrail | MoveTargets | ReachTarget
 
 

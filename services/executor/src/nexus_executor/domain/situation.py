@@ -100,7 +100,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A trade, its orders in the order they were wanted, and the moment.
+    """A trade, its orders in the order they were wanted, and the moment. `legs` are those for what is held now.
 
     `entry_until` is until when its entry may be sent again, `bare_since` when it lost its last confirmed stop
     (or was entered), if it has none.
@@ -118,7 +118,19 @@ class Situation:
 
     def __post_init__(self) -> None:
         for placed in self.orders:
-            self.legs.setdefault(placed.leg, []).append(placed)
+            if not self._is_of_other_side(placed):
+                self.legs.setdefault(placed.leg, []).append(placed)
+
+    def _is_of_other_side(self, placed: Placed) -> bool:
+        """A way out of what a ladder held before it turned round."""
+        intent, trade = placed.state.intent, self.trade
+        if trade.ladder is None or intent is None or placed.leg not in (Leg.STOP, Leg.EXIT):
+            return False
+        return intent.side is not trade.direction.exit_side
+
+    def attempts(self, leg: Leg) -> int:
+        """How many orders of a leg there were, those of a ladder's other side among them."""
+        return sum(placed.leg is leg for placed in self.orders)
 
     def of(self, leg: Leg) -> list[Placed]:
         return self.legs.get(leg, [])

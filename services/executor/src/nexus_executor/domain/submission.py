@@ -26,18 +26,21 @@ def submit(
     reduce_only: bool = True,
     close_position: bool = False,
     leverage: int | None = None,
+    rung: int | None = None,
+    attempt: int | None = None,
 ) -> Submit:
     """The next attempt of a leg; it leaves the position unless told otherwise."""
     terms = now.trade.terms
-    attempt = len(now.of(leg)) + 1
+    side = side or now.trade.direction.exit_side
+    attempt = attempt or now.attempts(leg) + 1
     intent = OrderIntentRecorded(
-        client_order_id=ids.client_order_id(UUID(terms.trade_id), leg, attempt),
+        client_order_id=ids.client_order_id(UUID(terms.trade_id), name_of(leg, side, rung), attempt),
         trade_id=terms.trade_id,
         account=terms.account,
         venue=terms.venue,
         symbol=terms.symbol,
         leg=leg,
-        side=side or terms.direction.exit_side,
+        side=side,
         kind=kind,
         quantity=plain(quantity),
         limit_price=limit_price,
@@ -47,5 +50,11 @@ def submit(
         reduce_only=reduce_only,
         close_position=close_position,
         leverage=leverage,
+        rung=rung,
     )
     return Submit(intent, attempt)
+
+
+def name_of(leg: Leg, side: Side, rung: int | None) -> str:
+    """What attempts are counted by: a ladder's orders by where they stand and on which side, `ladder-3/buy`."""
+    return leg.value if rung is None else f"{leg}{rung:+d}/{side}"

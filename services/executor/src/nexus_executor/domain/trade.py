@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import assert_never
 
 from nexus_common.contracts.decider import Decider, InvariantBroken
-from nexus_common.contracts.order import Leg
 from nexus_common.contracts.trade import (
     AbandonEntry,
     AdoptPosition,
@@ -27,6 +26,7 @@ from nexus_common.contracts.trade import (
     ReachTarget,
     RecordEntryFill,
     RecordExitFill,
+    RecordLadderFill,
     ReportUnprotected,
     TightenTrail,
     TradeAbandoned,
@@ -38,25 +38,14 @@ from nexus_common.contracts.trade import (
     TradeReduced,
     WriteOffRest,
 )
+from nexus_executor.domain import ladder_fills
 from nexus_executor.domain.admission import answer, consider
 from nexus_executor.domain.adoption import adopt
 from nexus_executor.domain.figures import exact, levels, plain, result, split
-from nexus_executor.domain.management import manage, order_exit
+from nexus_executor.domain.management import REASONS, manage, order_exit
 from nexus_executor.domain.trade_state import Phase, TradeState, evolve
 
 _ZERO = Decimal(0)
-_REASONS = {
-    Leg.STOP.value: ExitReason.STOP,
-    Leg.FIRST_TARGET.value: ExitReason.TARGET,
-    Leg.SECOND_TARGET.value: ExitReason.TARGET,
-    Leg.TRAIL.value: ExitReason.TRAIL,
-    "manual": ExitReason.MANUAL,
-    "liquidation": ExitReason.LIQUIDATION,
-    "adl": ExitReason.LIQUIDATION,
-    "settlement": ExitReason.LIQUIDATION,
-}
-
-
 _ADDED = "added by hand"
 
 
@@ -72,10 +61,8 @@ def decide(command: TradeCommand, state: TradeState) -> Sequence[TradeEvent]:
             if state.phase is not Phase.PROPOSED or state.proposed is None:
                 return ()
             return (TradeDeclined(trade_id=state.proposed.trade_id, reason=command.reason),)
-        case RecordEntryFill():
-            return _enter(command, state)
-        case RecordExitFill():
-            return _leave(command, state)
+        case RecordEntryFill() | RecordLadderFill() | RecordExitFill():
+            return _filled(command, state)
         case AdoptPosition():
             return adopt(command) if state.phase is Phase.NEW else ()
         case NoteFunding():
@@ -95,6 +82,20 @@ def decide(command: TradeCommand, state: TradeState) -> Sequence[TradeEvent]:
                 return ()
             failed = ProtectionFailed(trade_id=state.terms.trade_id, detail=command.detail)
             return (failed, *order_exit(ExitReason.UNPROTECTED, command.detail, state))
+        case _:
+            assert_never(command)
+
+
+def _filled(
+    command: RecordEntryFill | RecordLadderFill | RecordExitFill, state: TradeState
+) -> Sequence[TradeEvent]:
+    match command:
+        case RecordEntryFill():
+            return _enter(command, state)
+        case RecordLadderFill():
+            return ladder_fills.fill(command, state)
+        case RecordExitFill():
+            return _leave(command, state)
         case _:
             assert_never(command)
 
@@ -160,6 +161,8 @@ def _leave(command: RecordExitFill, state: TradeState) -> Sequence[TradeEvent]:
         raise InvariantBroken(
             f"{command.quantity} left a trade that is {state.phase} and holds {state.remaining}"
         )
+    if state.ladder is not None:
+        return ladder_fills.leave(command, state)
     remaining = plain(state.remaining - command.quantity)
     if remaining == 0 and state.entry_complete:
         return (_closed(state, command.leg, command.quantity * command.price, command.fee, command.at),)
@@ -187,7 +190,7 @@ def _closed(state: TradeState, leg: str, value: Decimal, fee: Decimal, at: datet
         leverage=terms.leverage,
         equity=terms.equity,
     )
-    reason = _REASONS.get(leg)
+    reason = REASONS.get(leg)
     if reason is None:
         reason = state.exit.reason if state.exit else ExitReason.MANUAL
     return TradeClosed(
@@ -218,6 +221,8 @@ def _closed(state: TradeState, leg: str, value: Decimal, fee: Decimal, at: datet
 
 def _write_off(command: WriteOffRest, state: TradeState) -> Sequence[TradeEvent]:
     """The rest counts as never held; where nothing else was traded, as gone at its own price."""
+    if state.ladder is not None and state.is_held:
+        return ladder_fills.write_off(state)
     if not state.is_held or not state.entry_complete:
         return ()
     traded = state.quantity - state.remaining
@@ -229,6 +234,8 @@ def _write_off(command: WriteOffRest, state: TradeState) -> Sequence[TradeEvent]
 def _abandon(command: AbandonEntry, state: TradeState) -> Sequence[TradeEvent]:
     if state.entry_complete or state.phase not in (Phase.ADMITTED, Phase.OPEN):
         return ()
+    if state.ladder is not None:
+        return ladder_fills.end(command, state)
     terms = state.terms
     if state.phase is Phase.ADMITTED:
         return (

@@ -26,6 +26,8 @@ from nexus_common.contracts.trade import (
     TradeProposed,
     TradeReduced,
 )
+from nexus_common.contracts.values import Direction
+from nexus_executor.domain.ladder import LadderState, Slot
 
 _ZERO = Decimal(0)
 
@@ -45,7 +47,8 @@ class Phase(StrEnum):
 class TradeState:
     """Entered quantities are cumulative; `remaining` is what is held now. Money in the quote currency.
 
-    `reached` are the legs of targets whose price was reached where no order can rest for them.
+    `reached` are the legs of targets whose price was reached where no order can rest for them. Of a `ladder`
+    `quantity` is all that was bought and sold, and its entry never is complete: there is always more to fill.
     """
 
     phase: Phase = Phase.NEW
@@ -66,6 +69,7 @@ class TradeState:
     reached: frozenset[str] = frozenset()
     exit: ExitOrdered | None = None
     was_unprotected: bool = False
+    ladder: LadderState | None = None
 
     @property
     def terms(self) -> TradeAdmitted:
@@ -77,6 +81,11 @@ class TradeState:
     def is_held(self) -> bool:
         return self.remaining > 0
 
+    @property
+    def direction(self) -> Direction:
+        """Of what is held: a ladder's turns round."""
+        return (self.ladder and self.ladder.direction) or self.terms.direction
+
 
 def evolve(state: TradeState, event: TradeEvent) -> TradeState:
     match event:
@@ -87,7 +96,8 @@ def evolve(state: TradeState, event: TradeEvent) -> TradeState:
         case TradeDeclined():
             return replace(state, phase=Phase.DECLINED)
         case TradeAdmitted():
-            return replace(state, phase=Phase.ADMITTED, admitted=event)
+            ladder = None if event.ladder is None else LadderState(event.ladder)
+            return replace(state, phase=Phase.ADMITTED, admitted=event, ladder=ladder)
         case TradeEntered():
             return replace(
                 state,
@@ -104,16 +114,9 @@ def evolve(state: TradeState, event: TradeEvent) -> TradeState:
         case ProtectionSet():
             return replace(state, protection=event, protections=state.protections + 1)
         case TradeReduced():
-            closed = state.remaining - event.quantity
-            return replace(
-                state,
-                remaining=event.quantity,
-                exit_value=state.exit_value + closed * event.price,
-                exit_fees=state.exit_fees + event.fee,
-                last_leg=event.leg,
-            )
+            return _reduced(state, event)
         case LadderFilled():
-            return state
+            return _ladder_filled(state, event)
         case FundingNoted():
             return replace(state, funding=state.funding + event.amount)
         case TargetReached():
@@ -128,3 +131,53 @@ def evolve(state: TradeState, event: TradeEvent) -> TradeState:
             return replace(state, phase=Phase.ABANDONED)
         case _:
             assert_never(event)
+
+
+def _reduced(state: TradeState, event: TradeReduced) -> TradeState:
+    closed = state.remaining - event.quantity
+    reduced = replace(
+        state,
+        remaining=event.quantity,
+        exit_value=state.exit_value + closed * event.price,
+        exit_fees=state.exit_fees + event.fee,
+        last_leg=event.leg,
+    )
+    if state.ladder is None:
+        return reduced
+    ladder = state.ladder.traded(state.direction.exit_side, closed, event.price)
+    return replace(reduced, ladder=ladder, quantity=ladder.turnover)
+
+
+def _ladder_filled(state: TradeState, event: LadderFilled) -> TradeState:
+    """How much filled is how far the position moved; its protection is the stop on its side."""
+    if state.ladder is None:
+        raise InvariantBroken(f"trade {event.trade_id} is no ladder, and a rung of it filled")
+    moved = event.quantity * event.direction.sign - state.ladder.net
+    ladder = state.ladder.after(Slot(event.rung, event.side), abs(moved), event.price)
+    return replace(
+        state,
+        phase=Phase.OPEN,
+        ladder=ladder,
+        quantity=ladder.turnover,
+        remaining=event.quantity,
+        average_price=ladder.average_price,
+        entry_fees=event.fees - state.exit_fees,
+        opened_at=event.opened_at,
+        protection=_stop_of(event),
+        protections=state.protections + 1,
+    )
+
+
+def _stop_of(event: LadderFilled) -> ProtectionSet | None:
+    if event.stop is None:
+        return None
+    return ProtectionSet(
+        trade_id=event.trade_id,
+        stop=event.stop,
+        stop_quantity=event.quantity,
+        first_target=None,
+        second_target=None,
+        trail_distance=None,
+        trail_activation=None,
+        reason="a rung filled",
+    )

@@ -78,11 +78,11 @@ def levels(held: Managed) -> Iterator[Decimal]:
         yield trail
 
 
-def time_stop_due(trade: TradeState) -> datetime | None:
-    """The plan's number of bars of the trade's timeframe after its first fill."""
-    if trade.opened_at is None:
+def time_stop_due(trade: TradeState, begun: datetime | None) -> datetime | None:
+    """The plan's number of bars of the trade's timeframe after it has begun."""
+    if begun is None:
         return None
-    return trade.opened_at + trade.terms.plan.time_stop_bars * trade.terms.timeframe.duration
+    return begun + trade.terms.plan.time_stop_bars * trade.terms.timeframe.duration
 
 
 # -- break-even ---------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from nexus_common.contracts.order import (
 from nexus_common.contracts.trade import (
     ExitOrdered,
     Found,
+    LadderFilled,
     ProtectionSet,
     TargetReached,
     TradeAbandoned,
@@ -86,6 +87,7 @@ class View(Hand):
             TradeAdmitted: self._on_admitted,
             TradeEntered: self._on_filled,
             TradeReduced: self._on_filled,
+            LadderFilled: self._on_ladder,
             ProtectionSet: lambda event, _: self._stir(event.trade_id),
             TargetReached: lambda event, _: self._stir(event.trade_id),
             ExitOrdered: lambda event, _: self._stir(event.trade_id),
@@ -121,6 +123,7 @@ class View(Hand):
         verdict = self.verdicts.pop(event.trade_id, None)
         holding.valid_until = None if verdict is None else verdict.valid_until
         holding.found = _FOUND.get(event.approved_by)
+        holding.is_ladder = event.ladder is not None
         self._count(event, envelope)
         self._stir(event.trade_id)
 
@@ -129,12 +132,20 @@ class View(Hand):
             # Also when the entry had been given up before this fill came to light.
             self._take_up(event, envelope).is_over = False
         holding = self.holdings.get(event.trade_id)
-        if holding is not None:
+        if holding is not None and holding.is_ladder:
+            holding.hold(holding.direction, event.quantity, envelope.occurred_at)
+        elif holding is not None:
             holding.filled_at = envelope.occurred_at
             if not holding.stops and holding.bare_since is None:
                 holding.bare_since = envelope.occurred_at
         self._count(event, envelope)
         self._stir(event.trade_id)
+
+    def _on_ladder(self, event: LadderFilled, envelope: Envelope[Event]) -> None:
+        holding = self.holdings.get(event.trade_id)
+        if holding is not None:
+            holding.hold(event.direction, event.quantity, envelope.occurred_at)
+            self._stir(event.trade_id)
 
     def _on_end(self, event: TradeClosed | TradeAbandoned, envelope: Envelope[Event]) -> None:
         self._count(event, envelope)
@@ -198,7 +209,7 @@ class View(Hand):
         holding = self.holdings.get(event.trade_id)
         if holding is not None:
             at, order = envelope.occurred_at, event.client_order_id
-            holding.orders[order] = OrderNote(order, event.leg, at, at)
+            holding.orders[order] = OrderNote(order, event.leg, at, at, event.side)
             self.trades[order] = event.trade_id
             self._count(event, envelope)
             if event.kind is OrderKind.MARKET:
@@ -249,7 +260,8 @@ class View(Hand):
     def _confirm(holding: Holding, note: OrderNote) -> None:
         if note.leg is Leg.STOP and not note.has_ended:
             holding.stops.add(note.order)
-            holding.bare_since = None
+            if holding.is_covered:
+                holding.bare_since = None
 
     def _end(self, holding: Holding, note: OrderNote, envelope: Envelope[Event]) -> None:
         note.has_ended = True
@@ -257,5 +269,5 @@ class View(Hand):
         self.unsettled.pop((Request.CANCEL, note.order), None)
         if note.order in holding.stops:
             holding.stops.discard(note.order)
-            if not holding.stops:
-                holding.bare_since = envelope.occurred_at
+            if not holding.is_covered and not holding.is_flat:
+                holding.bare_since = holding.bare_since or envelope.occurred_at

@@ -69,7 +69,7 @@ def size_ladder(given: SizingInput, ladder: LadderPlan) -> Size:
     scale = drawdown_scale(drawdown, given.settings)
     equity = max(given.equity, ZERO) * scale
     notional_per_level = 2 * levels * centre
-    loss_per_level = full_side_loss(ladder) + levels * centre * round_trip_cost(given.instrument)
+    loss_per_level = ladder.full_side_loss + levels * centre * round_trip_cost(given.instrument)
     fraction, bound = risk_fraction(given)
     by_margin = equity * given.settings.margin_fraction * leverage / notional_per_level
     by_risk = equity * fraction / loss_per_level
@@ -89,12 +89,6 @@ def size_ladder(given: SizingInput, ladder: LadderPlan) -> Size:
         bound_by="margin" if by_margin <= by_risk else bound,
         shortfall=_shortfall(level, ladder, given.instrument),
     )
-
-
-def full_side_loss(ladder: LadderPlan) -> Decimal:
-    """What one unit a level loses at the stop when all levels of one side have filled, fees left out."""
-    steps = ladder.levels * (ladder.levels + 1) // 2
-    return ladder.levels * ladder.reach - steps * ladder.spacing
 
 
 def sized(ladder: LadderPlan, size: Size) -> Ladder:
