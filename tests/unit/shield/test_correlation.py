@@ -8,7 +8,7 @@ from nexus_shield.domain.correlation import correlation
 
 
 def series(make, prices):
-    return {make.NOON + timedelta(minutes=15 * i): D(str(p)) for i, p in enumerate(prices)}
+    return {make.NOON + timedelta(minutes=15 * i): float(p) for i, p in enumerate(prices)}
 
 
 def zigzag(count, up=10, base=1000):
@@ -51,8 +51,8 @@ def test_a_correlation_is_symmetric_and_within_one(a, b):
     from datetime import UTC, datetime
 
     start = datetime(2024, 3, 1, tzinfo=UTC)
-    ours = {start + timedelta(minutes=15 * i): D(p) for i, p in enumerate(a)}
-    theirs = {start + timedelta(minutes=15 * i): D(p) for i, p in enumerate(b)}
+    ours = {start + timedelta(minutes=15 * i): float(p) for i, p in enumerate(a)}
+    theirs = {start + timedelta(minutes=15 * i): float(p) for i, p in enumerate(b)}
     value = correlation(ours, theirs)
     assert value == correlation(theirs, ours)
     assert abs(value) <= 1

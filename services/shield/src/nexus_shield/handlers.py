@@ -51,6 +51,7 @@ of three venues', and the backfill of a start is some hundreds; a process that n
 
 Heard = Sequence[Envelope[Event]]
 Marked = tuple[RiskState, Decimal, date, User]
+Requests = dict[tuple[UUID, int], EntryRequest]
 
 
 class ShieldReactor:
@@ -287,21 +288,31 @@ class ShieldReactor:
         if not signals:
             return
         signals.sort(key=_rank)
+        requests: Requests = {}
         for account in self._accounts():
             for envelope in signals:
                 signal = envelope.event
                 if isinstance(signal, SignalRaised) and signal.venue is account.venue:
-                    await self._judge(account, signal, envelope, turn, desk)
+                    await self._judge(account, signal, requests, envelope, turn, desk)
 
     async def _judge(
-        self, account: Account, signal: SignalRaised, envelope: Envelope[Event], turn: Turn, desk: Desk
+        self,
+        account: Account,
+        signal: SignalRaised,
+        requests: Requests,
+        envelope: Envelope[Event],
+        turn: Turn,
+        desk: Desk,
     ) -> None:
         if signal.action.is_entry:
             if not account.takes_signals:
                 return
             settings = self._world.user_of(account).settings
-            request = request_of_signal(signal, envelope.event_id, settings)
-            await self._assess(account, account.user, request, envelope, turn, desk)
+            # The same for all accounts but for how old a price they take.
+            key = (envelope.event_id, settings.max_price_age_seconds)
+            if key not in requests:
+                requests[key] = request_of_signal(signal, envelope.event_id, settings)
+            await self._assess(account, account.user, requests[key], envelope, turn, desk)
             return
         leave = ApproveExit(
             request_id=envelope.event_id,

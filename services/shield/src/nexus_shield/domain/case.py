@@ -14,14 +14,17 @@ from nexus_common.contracts.signal import ExitPlan, LadderPlan
 from nexus_common.contracts.values import Origin
 from nexus_shield.domain.ladder import final_ladder, size_ladder
 from nexus_shield.domain.sizing import ONE, Size, SizingInput, ceil_to_tick, kelly_fraction, size_entry
-from nexus_shield.domain.state import RiskState
+from nexus_shield.domain.state import Exposure, RiskState
 
 Outcome = tuple[bool, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`plan` and `ladder` are final; `size` is None as long as price, stop or instrument are unknown."""
+    """`plan` and `ladder` are final; `size` is None as long as price, stop or instrument are unknown.
+
+    `exposures` are all that the account holds or has reserved, put together once for all rules.
+    """
 
     request: EntryRequest
     context: EntryContext
@@ -29,6 +32,7 @@ class Case:
     at: datetime
     plan: ExitPlan | None
     size: Size | None
+    exposures: tuple[Exposure, ...]
     ladder: LadderPlan | None = None
 
     @property
@@ -56,7 +60,7 @@ def signals_only(rule: Rule) -> Rule:
 def open_case(request: EntryRequest, context: EntryContext, state: RiskState, at: datetime) -> Case:
     plan, ladder = final_ladder(request, context) or (final_plan(request, context), None)
     size = _size(request, context, state, plan, ladder)
-    return Case(request, context, state, at, plan, size, ladder)
+    return Case(request, context, state, at, plan, size, state.exposures, ladder)
 
 
 def final_plan(request: EntryRequest, context: EntryContext) -> ExitPlan | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from nexus_common.contracts.risk import Check
@@ -252,5 +253,11 @@ def judge(case: Case) -> tuple[Check, ...]:
     judged = []
     for name, rule in CHECKS:
         passed, detail = rule(case)
-        judged.append(Check(name=name, passed=passed, detail=detail))
+        judged.append(_check(name, passed, detail))
     return tuple(judged)
+
+
+@lru_cache(1_000)
+def _check(name: str, passed: bool, detail: str) -> Check:
+    """Most checks of a signal read the same for all accounts; what is equal is built once."""
+    return Check(name=name, passed=passed, detail=detail)

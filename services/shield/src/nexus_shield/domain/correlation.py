@@ -11,20 +11,20 @@ from math import sqrt
 RETURNS = 50
 
 
-def correlation(ours: Mapping[datetime, Decimal], theirs: Mapping[datetime, Decimal]) -> Decimal | None:
+def correlation(ours: Mapping[datetime, float], theirs: Mapping[datetime, float]) -> Decimal | None:
     """Pearson's correlation of the last 50 returns between closes that both have; None when they are fewer.
 
     Both map a bar's close time to its close.
     """
-    common = sorted(time for time in ours if time in theirs)[-(RETURNS + 1) :]
+    common = sorted(ours.keys() & theirs.keys())[-(RETURNS + 1) :]
     if len(common) <= RETURNS:
         return None
     value = _pearson(_returns(ours, common), _returns(theirs, common))
     return Decimal(f"{value:.6f}")
 
 
-def _returns(closes: Mapping[datetime, Decimal], times: Sequence[datetime]) -> list[float]:
-    return [float(closes[later]) / float(closes[earlier]) - 1.0 for earlier, later in pairwise(times)]
+def _returns(closes: Mapping[datetime, float], times: Sequence[datetime]) -> list[float]:
+    return [closes[later] / closes[earlier] - 1.0 for earlier, later in pairwise(times)]
 
 
 def _pearson(xs: Sequence[float], ys: Sequence[float]) -> float:

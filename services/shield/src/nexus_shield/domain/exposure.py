@@ -46,25 +46,25 @@ def per_cluster(case: Case) -> Outcome:
     group = case.context.instrument.group
     groups = _groups(case)
     # What is not known to belong elsewhere counts as belonging here.
-    inside = [e for e in case.state.exposures if groups.get(e.symbol, group) is group]
+    inside = [e for e in case.exposures if groups.get(e.symbol, group) is group]
     return _within(case, f"in the cluster {group}", inside, case.context.settings.per_cluster)
 
 
 def one_direction(case: Case) -> Outcome:
     direction = case.request.direction
-    same = [e for e in case.state.exposures if e.direction is direction]
+    same = [e for e in case.exposures if e.direction is direction]
     limit = case.context.settings.one_direction * case.limits.gross_margin
     return _within(case, f"in the direction {direction}", same, limit)
 
 
 def gross_margin(case: Case) -> Outcome:
-    return _within(case, "in all", case.state.exposures, case.limits.gross_margin)
+    return _within(case, "in all", case.exposures, case.limits.gross_margin)
 
 
 def gross_notional(case: Case) -> Outcome:
     if case.size is None or case.context.equity <= 0:
         return UNSIZED
-    used, more = _total([e.notional for e in case.state.exposures]), case.size.notional
+    used, more = _total([e.notional for e in case.exposures]), case.size.notional
     limit, equity = case.limits.gross_notional, case.context.equity
     return used + more <= limit * equity, (
         f"notional {plain(used)} + {plain(more)}, at most {plain(limit * equity)} = {limit:f} × equity {plain(equity)}"
@@ -87,7 +87,7 @@ def correlated(case: Case) -> Outcome:
 
 
 def _on_symbol(case: Case) -> list[Exposure]:
-    return [e for e in case.state.exposures if e.symbol == case.request.symbol]
+    return [e for e in case.exposures if e.symbol == case.request.symbol]
 
 
 def _groups(case: Case) -> dict[Symbol, Group]:

@@ -27,9 +27,10 @@ from nexus_common.contracts.market import (
 )
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_shield.domain.black_swan import FallBar, FallReading, FallWatch, read_fall
-from nexus_shield.domain.correlation import RETURNS
+from nexus_shield.domain.correlation import RETURNS, correlation
 
 REFERENCE = Symbol("BTCUSDT")
+NO_BARS = FallWatch()
 FALL_TIMEFRAMES = (Timeframe.M1, Timeframe.M5)
 KEPT_BARS = 2 * RETURNS
 ATR_PERIOD = 14
@@ -87,6 +88,9 @@ class MarketView:
     _bars: dict[Key, dict[datetime, Bar15]] = field(default_factory=dict)
     _watches: dict[Venue, FallWatch] = field(default_factory=dict)
     _falls: dict[UUID, Fall] = field(default_factory=dict)
+    _compared: dict[tuple[Venue, Symbol, Symbol], Decimal | None] = field(default_factory=dict)
+    _closes15: dict[Key, Mapping[datetime, float]] = field(default_factory=dict)
+    _compared_at: int = 0
 
     def observe(self, event: MarketEvent, event_id: UUID) -> None:
         self._number += 1
@@ -172,9 +176,13 @@ class MarketView:
             self._falls[event_id] = Fall(cause, event.venue, event.at, reading)
 
     def _fold_fall(self, venue: Venue, bar: FallBar) -> FallReading | None:
-        watch, reading = read_fall(self._watches.get(venue, FallWatch()), bar, self.guard)
+        watch, reading = read_fall(self._watches.get(venue, NO_BARS), bar, self.guard)
         self._watches[venue] = watch
         return reading
+
+    def fall_watch(self, venue: Venue) -> FallWatch:
+        """What is remembered of the reference market's bars there."""
+        return self._watches.get(venue, NO_BARS)
 
     @property
     def shows_fall(self) -> bool:
@@ -192,9 +200,23 @@ class MarketView:
         known = self._closes.get((venue, symbol))
         return None if known is None or self._is_forgotten(known.number) else known
 
-    def closes15(self, venue: Venue, symbol: Symbol) -> Mapping[datetime, Decimal]:
+    def alike(self, venue: Venue, one: Symbol, other: Symbol) -> Decimal | None:
+        """The correlation of two instruments' 15m returns; the same for every account that asks at this instant."""
+        if self._compared_at != self._number:
+            self._compared.clear()
+            self._closes15.clear()
+            self._compared_at = self._number
+        pair = (venue, one, other) if one < other else (venue, other, one)
+        if pair not in self._compared:
+            self._compared[pair] = correlation(self._series(venue, one), self._series(venue, other))
+        return self._compared[pair]
+
+    def _series(self, venue: Venue, symbol: Symbol) -> Mapping[datetime, float]:
         """The closes of the last 15m bars by their close times."""
-        return {at: bar.close for at, bar in self._bars15(venue, symbol)}
+        key = (venue, symbol)
+        if key not in self._closes15:
+            self._closes15[key] = {at: float(bar.close) for at, bar in self._bars15(venue, symbol)}
+        return self._closes15[key]
 
     def atr(self, venue: Venue, symbol: Symbol) -> Decimal | None:
         """Wilder's average true range of 14 over the last 51 bars of 15m; None while there are too few."""
@@ -208,8 +230,9 @@ class MarketView:
         return average.quantize(ATR_STEP) or None
 
     def _bars15(self, venue: Venue, symbol: Symbol) -> Iterator[tuple[datetime, Bar15]]:
+        forgotten = self._number - self.recall
         for at, bar in self._bars.get((venue, symbol), {}).items():
-            if not self._is_forgotten(bar.number):
+            if bar.number > forgotten:
                 yield at, bar
 
     def _is_forgotten(self, number: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
+from functools import lru_cache
 
 from nexus_common.contracts.instrument import Bracket, Instrument, InstrumentKind
 from nexus_common.contracts.limits import ProfileLimits, RiskSettings
@@ -125,7 +126,8 @@ def fitting_leverage(given: SizingInput) -> int:
 
 def _fits(leverage: int, given: SizingInput) -> bool:
     """Whether the bracket of what would be bought grants the leverage, and liquidation lies far enough away."""
-    bracket = bracket_of(min(_allowed(leverage, given)) * given.price, given)
+    notional = min(_allowed(leverage, given)) * given.price if given.brackets else ZERO
+    bracket = bracket_of(notional, given)
     needed = given.settings.liquidation_stops * given.stop_distance / given.price
     return (
         leverage <= bracket.max_leverage
@@ -182,8 +184,12 @@ def drawdown_scale(drawdown: Decimal, settings: RiskSettings) -> Decimal:
     return min((scale for bound, scale in steps if drawdown >= bound), default=ONE)
 
 
+@lru_cache(4_096)
 def plain(number: Decimal) -> str:
-    """A figure as people write it: digits without exponent and without zeros at the end."""
+    """A figure as people write it: digits without exponent and without zeros at the end.
+
+    Remembered, because one account's verdict says the same few figures again and again.
+    """
     return f"{number.normalize():f}"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from nexus_common.contracts.account import AccountEvent
@@ -13,7 +14,7 @@ from nexus_common.contracts.assessment import EntryContext, Peer
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.feed import FeedEvent, FeedLost, FeedRestored, FeedStarted
 from nexus_common.contracts.guard import GuardStanding
-from nexus_common.contracts.instrument import Bracket, Instrument, InstrumentsListed
+from nexus_common.contracts.instrument import Bracket, Group, Instrument, InstrumentsListed
 from nexus_common.contracts.limits import PROFILES, GuardSettings, RiskSettings
 from nexus_common.contracts.market import MarketEvent
 from nexus_common.contracts.message import Event
@@ -22,7 +23,6 @@ from nexus_common.contracts.session import AccessEvent, SessionEvent
 from nexus_common.contracts.trade import TradeEvent
 from nexus_common.contracts.values import Money, Symbol, TradeId, UserId, Venue
 from nexus_shield.domain.account_view import Account, AccountView, User
-from nexus_shield.domain.correlation import correlation
 from nexus_shield.domain.market_view import Key, MarketView
 from nexus_shield.domain.state import Holding, RiskState
 from nexus_shield.domain.trading import Trading, TradingEvent
@@ -150,14 +150,14 @@ class World:
     def _peers(self, venue: Venue, symbol: Symbol, state: RiskState) -> tuple[Peer, ...]:
         """The other instruments that the account holds or has reserved."""
         others = sorted({exposure.symbol for exposure in state.exposures} - {symbol})
-        if not others:
-            return ()
-        ours = self.market.closes15(venue, symbol)
-        peers = []
-        for other in others:
-            listed = self.instruments.get((venue, other))
-            alike = correlation(ours, self.market.closes15(venue, other))
-            peers.append(
-                Peer(symbol=other, group=None if listed is None else listed.group, correlation=alike)
-            )
-        return tuple(peers)
+        listed = [self.instruments.get((venue, other)) for other in others]
+        return tuple(
+            _peer(other, None if known is None else known.group, self.market.alike(venue, symbol, other))
+            for other, known in zip(others, listed, strict=True)
+        )
+
+
+@lru_cache(1_000)
+def _peer(symbol: Symbol, group: Group | None, correlation: Decimal | None) -> Peer:
+    """Many accounts hold the same: what is equal is built once. Correlations have six digits, spelled in one way."""
+    return Peer(symbol=symbol, group=group, correlation=correlation)
