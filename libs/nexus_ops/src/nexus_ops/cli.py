@@ -18,6 +18,7 @@ from nexus_ops.commands import (
     maintaining,
     record,
     running,
+    signals,
     status,
     tape,
     ticks,
@@ -38,6 +39,7 @@ status.register(app)
 record.register(app)
 explaining.register(app)
 whatif.register(app)
+signals.register(app)
 trading.register(app)
 maintaining.register(app)
 venues.register(app)

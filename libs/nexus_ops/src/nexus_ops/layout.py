@@ -19,14 +19,18 @@ def chapters(lines: Iterable[tuple[str, str]], width: int = WIDTH) -> str:
         if chapter != current:
             current = chapter
             out.append(("" if not out else "\n") + chapter)
-        out.extend(
-            wrap(
-                text,
-                width,
-                initial_indent=MARGIN,
-                subsequent_indent=HANGING,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
+        out.append(folded(text, width))
     return "\n".join(out)
+
+
+def folded(text: str, width: int = WIDTH) -> str:
+    """A sentence inside the margins, wrapped and indented behind its first line."""
+    lines = wrap(
+        text,
+        width,
+        initial_indent=MARGIN,
+        subsequent_indent=HANGING,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from nexus_common.contracts.signal import Action, SignalEvent, SignalRaised, SignalWithheld
 from nexus_common.contracts.values import Symbol
-from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.errors import ConfigurationError
-from nexus_common.runtime.ports import Turn
 from nexus_common.runtime.settings_sections import CortexSettings
-from nexus_common.runtime.store.memory import MemoryStore
 from nexus_cortex.domain.sangria import BTC
 from nexus_data.data_directory import DataDirectory, Stretch, venue_of_folder
 from nexus_data.playback import Listing, PlayedMarket
 from nexus_data.side_series import read_macro
 from nexus_market.candles import from_millis
 from nexus_market.instruments import DEFAULT_INSTRUMENTS
-from nexus_ops.whole_market import whole_market_cortex
+from nexus_ops.signals import SignalScan
 
 ACTIONS: Final = tuple(Action)
+ALL: Final = Symbol("all")
 Advance = Callable[[int, str], None]
 
 
@@ -116,6 +114,17 @@ async def count_signals(
     return list(counts.values())
 
 
+def totals(counts: Iterable[Count]) -> list[Count]:
+    """The counts of all symbols of a venue together, by venue and strategy."""
+    found: dict[tuple[str, str], Count] = {}
+    for each in counts:
+        key = (each.venue, each.strategy)
+        total = found.setdefault(key, Count(each.venue, ALL, each.strategy))
+        total.raised += each.raised
+        total.withheld += each.withheld
+    return list(found.values())
+
+
 async def signals_on(
     data: DataDirectory,
     ground: Ground,
@@ -124,16 +133,8 @@ async def signals_on(
     settings: CortexSettings,
 ) -> list[SignalEvent]:
     """Everything that cortex records of one instrument on one series. Bitcoin's own is heard for Sangria."""
-    market = market_on(data, ground, others)
-    cortex = whole_market_cortex(settings.model_copy(update={"strategy": strategy}), market)
-    desk = WorkDesk(MemoryStore(lazy=True), cortex.service.value, cortex.observe, keep_commands=False)
-    events: list[SignalEvent] = []
-    for number, close in enumerate(cortex.judged_closes or (), start=1):
-        desk.begin(())
-        await cortex.react(Turn(from_millis(close), number, 0, 1, 2), (), desk)
-        await desk.commit()
-        events.extend(recorded.event for recorded in desk.take_recorded())  # type: ignore[misc]
-    return [event for event in events if event.symbol == ground.symbol]
+    scan = SignalScan(settings.model_copy(update={"strategy": strategy}), market_on(data, ground, others))
+    return [event for event in await scan.run() if event.symbol == ground.symbol]
 
 
 def market_on(data: DataDirectory, ground: Ground, others: Sequence[Ground]) -> PlayedMarket:
