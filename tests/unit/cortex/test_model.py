@@ -161,7 +161,7 @@ def test_the_champion_is_not_its_own_shadow_and_a_promoted_shadow_is_none_any_mo
 
 
 def test_scores_of_a_day_are_recorded_once_and_a_new_contest_begins_without_any() -> None:
-    score = ScoreShadow(NOON, (), NOON + timedelta(days=1))
+    score = ScoreShadow(NOON, NOON + timedelta(days=1), (), NOON + timedelta(days=2))
     scored = ShadowScored(since=NOON, at=NOON + timedelta(days=1), scores=())
     given(MODELS).when(score).then(scored)
     given(MODELS, scored).when(score).then_nothing()
@@ -170,7 +170,7 @@ def test_scores_of_a_day_are_recorded_once_and_a_new_contest_begins_without_any(
 
 def test_drift_names_the_features_that_are_others_now() -> None:
     psi = {"rsi": Decimal("0.30"), "adx": Decimal("0.25"), "width": Decimal("0.24")}
-    measure = MeasureDrift(A, 96, psi, NOON)
+    measure = MeasureDrift(A, NOON, 96, psi, NOON)
     measured = DriftMeasured(model=A, at=NOON, rows=96, psi=psi, drifted=("adx", "rsi"))
     given(MODELS).when(measure).then(measured)
     given(MODELS, measured).when(measure).then_nothing()

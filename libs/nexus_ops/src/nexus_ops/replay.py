@@ -30,14 +30,15 @@ from nexus_common.runtime.bus import topology
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import EventStore, Reactor, Turn
 from nexus_common.runtime.store.memory import MemoryStore
+from nexus_cortex.handlers import CortexReactor
 from nexus_ops.deciders import DECIDERS
 from nexus_ops.decisions import PAGE, events_of
+from nexus_ops.recorded_models import recorded_reigns
 
 Progress = Callable[[int], None]
 Take = Callable[[Sequence[Envelope[Event]]], None]
 RERUN = ("signal",)
 BEAT = "beat"
-MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +152,14 @@ async def rerun_cortex(store: EventStore, cortex: Reactor, take: Take) -> int:
     Returns how many recorded candles it heard.
 
     A live step begins with a beat that carries its time; a played one lasts as long as its instant. Whatever
-    closes in a step, on any timeframe, is judged at its one turn. Which model was in use is heard from the record.
+    closes in a step, on any timeframe, is judged at its one turn. Regimes are read by the models of the record.
     """
+    reigns = await recorded_reigns(store)
+    if reigns is not None and isinstance(cortex, CortexReactor):
+        cortex.read_with(reigns)
     memory = MemoryStore()
     desk = WorkDesk(memory, Service.CORTEX.value, cortex.observe, keep_commands=False)
-    heard = sorted({*cortex.listens, MODEL, BEAT} - set(RERUN))
+    heard = sorted({*cortex.listens, BEAT} - set(RERUN))
     batch: list[Recorded[Event]] = []
     candles = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexus_common.contracts.values import Symbol, Timeframe
 from nexus_common.runtime.settings_sections import CortexSettings
+from nexus_cortex.bootstrap import regimes_of
 from nexus_cortex.handlers import CortexReactor
 from nexus_cortex.scanning import WholeSeries, scanning_reactor
 from nexus_data.playback import PlayedMarket
@@ -15,7 +16,7 @@ from nexus_market.indicators import Bars
 def whole_market_cortex(settings: CortexSettings, market: PlayedMarket) -> CortexReactor:
     """A cortex that has judged every close of the market beforehand, and needs to hear none of its candles.
 
-    Raises ConfigurationError for a strategy, parameter or timeframe that does not exist.
+    Raises ConfigurationError for a strategy, parameter, timeframe or model that cannot be used.
     """
     fees = {(each.venue, each.symbol): float(each.maker_fee) for each in ingest.instruments_of(market)}
     whole = [
@@ -28,7 +29,7 @@ def whole_market_cortex(settings: CortexSettings, market: PlayedMarket) -> Corte
         for symbol in market.symbols
     ]
     readings = [*market.macro_before(), *market.readings.values()]
-    return scanning_reactor(settings, whole, readings, to_millis(market.start) + 1)
+    return scanning_reactor(settings, whole, readings, to_millis(market.start) + 1, regimes_of(settings))
 
 
 def _all_bars(market: PlayedMarket, symbol: Symbol, timeframe: Timeframe) -> Bars:

@@ -111,8 +111,9 @@ class Contender(StrEnum):
 class Score(Value):
     """How a contender did on closes whose outcome is known by now.
 
-    `closes` are those it spoke on, `right` those at which it named the best family, `mean_r` what following it
-    would have earned at each close on average, in R, net.
+    `closes` are the same for all contenders; where a model is not believed, the rules' reading counts for it, as it
+    would if it were champion. At `right` ones it named the best family; `mean_r` is what following it would have
+    earned at a close on average, in R, net.
     """
 
     contender: Contender
@@ -123,7 +124,7 @@ class Score(Value):
 
 
 class ShadowScored(Event):
-    """The scoreboard since the shadow was set, as of `at`."""
+    """The scoreboard as of `at`, since champion and shadow are these."""
 
     type = "model.scored"
 
@@ -133,9 +134,10 @@ class ShadowScored(Event):
 
 
 class DriftMeasured(Event):
-    """How far today's features lie from those the model was trained on: the population stability index of each.
+    """How far the features of the week up to `at` lie from those the model was trained on.
 
-    Below 0.1 nothing moved, above 0.25 the feature is another one (the usual thresholds of credit scoring).
+    `psi` is the population stability index of each: below 0.1 nothing moved, from 0.25 on the feature is another
+    one (the usual thresholds of credit scoring); those are `drifted`.
     """
 
     type = "model.drift_measured"
@@ -209,7 +211,10 @@ class RefuseModel:
 @command("model.score_shadow")
 @dataclass(frozen=True, slots=True)
 class ScoreShadow:
+    """The scoreboard as of `until`, the end of a UTC day."""
+
     since: Instant
+    until: Instant
     scores: tuple[Score, ...]
     at: Instant
 
@@ -217,7 +222,10 @@ class ScoreShadow:
 @command("model.measure_drift")
 @dataclass(frozen=True, slots=True)
 class MeasureDrift:
+    """What the `rows` of the week up to `until`, the end of a UTC day, say."""
+
     model: ModelId
+    until: Instant
     rows: int
     psi: dict[str, Number]
     at: Instant

@@ -276,6 +276,14 @@ class CortexSettings(Section):
         tuple(Symbol(name) for name in _SHARK_TARGETS),
         description="instruments that shark may short, by comma",
     )
+    model: Path | None = Field(
+        None,
+        description="folder of a model that reads the regime whatever the registry says; absent: the registry's "
+        "champion, in a backtest the rules",
+    )
+    promote_shadow: bool = Field(
+        False, description="whether a shadow that meets the rule becomes champion without being asked for"
+    )
 
 
 class ShieldSettings(Section):

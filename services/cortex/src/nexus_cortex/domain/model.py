@@ -165,17 +165,19 @@ def _set_shadow(command: SetShadow, state: ModelState) -> list[ModelEvent]:
 
 
 def _score(command: ScoreShadow, state: ModelState) -> list[ModelEvent]:
-    if state.boards and state.boards[-1].at >= command.at:
+    if state.boards and state.boards[-1].at >= command.until:
         return []
-    return [ShadowScored(since=command.since, at=command.at, scores=command.scores)]
+    return [ShadowScored(since=command.since, at=command.until, scores=command.scores)]
 
 
 def _measure(command: MeasureDrift, state: ModelState) -> list[ModelEvent]:
-    if state.drift is not None and state.drift.at >= command.at:
+    if state.drift is not None and state.drift.at >= command.until:
         return []
     drifted = tuple(name for name in sorted(command.psi) if command.psi[name] >= DRIFTED_FROM)
     return [
-        DriftMeasured(model=command.model, at=command.at, rows=command.rows, psi=command.psi, drifted=drifted)
+        DriftMeasured(
+            model=command.model, at=command.until, rows=command.rows, psi=command.psi, drifted=drifted
+        )
     ]
 
 
