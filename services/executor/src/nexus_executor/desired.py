@@ -87,7 +87,7 @@ class Desired:
             if holding is None or holding.account not in answering:
                 continue
             for wish in await self._wanted(holding, at, desk):
-                action = self._within_caps(wish, holding.account, at)
+                action = self._within_caps(wish, holding.account, changes, at)
                 if action is None:
                     continue
                 touched[holding.account] = None
@@ -116,7 +116,9 @@ class Desired:
                 cause = ids.derived(UUID(name), f"bare/{since}")
                 await desk.handle(ACCOUNT, holding.account, notice, cause=cause, account=holding.account)
 
-    def _within_caps(self, action: Action, account: AccountId, at: datetime) -> Action | None:
+    def _within_caps(
+        self, action: Action, account: AccountId, before: Sequence[Change], at: datetime
+    ) -> Action | None:
         """An order that may open something, and was not counted when its trade was admitted, counts here.
 
         A ladder's waits for its minute: None.
@@ -126,7 +128,7 @@ class Desired:
         state = self._view.last_hops.get(account, last_hop.LastHop())
         if last_hop.is_awaited(state, action.intent.client_order_id):
             return action
-        crowd = last_hop.too_many(state, self._rules, at)
+        crowd = last_hop.too_many(state, self._rules, at, _opening(before, account))
         if crowd is None:
             return action
         return None if action.intent.leg is Leg.LADDER else Abandon(crowd)
@@ -181,6 +183,12 @@ class Desired:
         # What had been given up can come to light after all, and be given up again.
         cause = ids.derived(UUID(holding.trade), f"{purpose}/{trade.quantity:f}")
         await decide(holding, command, cause, desk)
+
+
+def _opening(changes: Sequence[Change], account: AccountId) -> int:
+    """How many of them are orders of a ladder that may open something."""
+    intents = [change.intent for change in changes if isinstance(change, Submit)]
+    return sum(i.account == account and i.rung is not None and last_hop.may_open(i) for i in intents)
 
 
 def _urgency(change: Change) -> int:

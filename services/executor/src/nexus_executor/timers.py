@@ -55,15 +55,15 @@ class Timers:
             if holding.proposed is not None or holding.is_over or not _can_be_due(holding):
                 continue
             trade: TradeState = await desk.state(TRADE, holding.trade)
-            if holding.is_ladder and self._owns(holding.account) and trade.exit is None:
-                quiet = quiet.joined(Quiet(_time_stop_of(holding, trade)))
-            elif self._owns(holding.account) and trade.is_held and trade.exit is None:
-                quiet = quiet.joined(Quiet(_time_stop_of(holding, trade)))
-                managed = self._managed(holding, trade)
-                key = (holding.venue, holding.symbol)
-                edge = below if holding.direction is Direction.LONG else above
-                for level in () if managed is None else levels(managed):
-                    quiet = quiet.joined(Quiet(None, {key: edge(level)}))
+            is_under_way = trade.is_held or holding.is_ladder
+            if not is_under_way or trade.exit is not None or not self._owns(holding.account):
+                continue
+            quiet = quiet.joined(Quiet(_time_stop_of(holding, trade)))
+            managed = None if holding.is_ladder else self._managed(holding, trade)
+            key = (holding.venue, holding.symbol)
+            edge = below if holding.direction is Direction.LONG else above
+            for level in () if managed is None else levels(managed):
+                quiet = quiet.joined(Quiet(None, {key: edge(level)}))
         return quiet
 
     def _managed(self, holding: Holding, trade: TradeState) -> Managed | None:

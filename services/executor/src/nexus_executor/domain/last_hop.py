@@ -123,9 +123,9 @@ def _drop(state: LastHop, trade: TradeId) -> LastHop:
     )
 
 
-def too_many(state: LastHop, rules: ExecutionRules, at: datetime) -> str | None:
-    """Why another order that may open something must not leave now."""
-    recent = sum(1 for entry in state.entries if at - entry < _MINUTE)
+def too_many(state: LastHop, rules: ExecutionRules, at: datetime, wanted: int = 0) -> str | None:
+    """Why another order that may open something must not leave now; `wanted` are about to, and not recorded yet."""
+    recent = wanted + sum(1 for entry in state.entries if at - entry < _MINUTE)
     if recent < rules.entries_per_minute_max:
         return None
     return f"last hop: {recent} entries within a minute, at most {rules.entries_per_minute_max}"
