@@ -6,15 +6,17 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from rich.console import Console, JustifyMethod
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from nexus_common.runtime.errors import ConfigurationError
 
+WIDEST: Final = 400
 console = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
 
@@ -36,6 +38,15 @@ def columns(*headings: str) -> Table:
         justify: JustifyMethod = "right" if heading.startswith(">") else "left"
         table.add_column(heading.removeprefix(">"), justify=justify, no_wrap=index == 0, overflow="fold")
     return table
+
+
+def print_table(table: Table) -> None:
+    """A terminal gets what fits it, rows folded; a file or a pipe whole rows, however long."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    whole = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
+    Console(highlight=False, width=max(console.width, whole)).print(table)
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> Table:

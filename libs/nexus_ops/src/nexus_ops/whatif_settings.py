@@ -27,6 +27,11 @@ _BOUNDS: Final[Mapping[type, tuple[str, str]]] = {
     Lt: ("<", "lt"),
     Le: ("≤", "le"),
 }
+_CORTEX_HELP: Final = {
+    "strategy": ", ".join(("auto", *STRATEGIES)),
+    "parameters": "one of those that `nexus strategies` lists",
+    "timeframes": "one of those that `nexus strategies` lists",
+}
 _TRUTHS: Final = {"true": "1", "yes": "1", "on": "1", "false": "0", "no": "0", "off": "0"}
 
 
@@ -124,10 +129,9 @@ def known_names() -> str:
 
 def _names() -> Iterable[str]:
     for name, field in RiskSettings.model_fields.items():
-        yield f"  {RISK}{name:<24} now {field.default}, {_caps(field)}"
-    strategies = ", ".join(("auto", *STRATEGIES))
+        yield f"  {RISK}{name:<24} {field.default} by default, {_caps(field)}"
     for name, field in CortexSettings.model_fields.items():
-        what = strategies if name == "strategy" else field.description
+        what = _CORTEX_HELP.get(name) or field.description
         suffix = ".STRATEGY.NAME" if name == "parameters" else ".STRATEGY" if name == "timeframes" else ""
         yield f"  {CORTEX}{name + suffix:<24} {what}"
 

@@ -23,7 +23,7 @@ from nexus_ops.chart_window import first_of_each, windows_of
 from nexus_ops.commands import options
 from nexus_ops.commands.playing import opened_market, playing
 from nexus_ops.market_options import MarketOptions
-from nexus_ops.output import columns, console, print_json, print_text, progress, stderr
+from nexus_ops.output import columns, console, print_json, print_table, print_text, progress, stderr
 from nexus_ops.signal_counts import Count, count_signals, grounds, totals
 from nexus_ops.signals import SignalScan, rows_of
 from nexus_ops.strategy_table import strategy_lines, strategy_rows
@@ -88,7 +88,7 @@ def signals(
     if as_json:
         print_json(rows)
         return
-    console.print(_signal_table(rows, withheld=withheld))
+    print_table(_signal_table(rows, withheld=withheld))
     stderr.print(f"{len(rows)} rows", style="dim")
     for path in drawn:
         stderr.print(f"drawn: {path}", style="dim", soft_wrap=True)
@@ -97,19 +97,28 @@ def signals(
 def _signal_table(rows: Iterable[dict[str, Any]], *, withheld: bool) -> Table:
     headings = ("close", "symbol", "strategy", "action", ">price", ">stop", ">conf", "regime")
     table = columns(*headings, *(("withheld by",) if withheld else ()))
+    day = ""
     for row in rows:
+        if row["close_time"][:10] != day:
+            day = row["close_time"][:10]
+            table.add_row(day[2:], style="dim")
         figures = (
-            row["close_time"][2:16].replace("T", " "),
+            row["close_time"][11:16],
             row["symbol"],
-            row["strategy"],
-            row["action"].removeprefix("enter_").replace("_", " "),
-            f"{row['price']:.8g}",
-            "" if row["stop"] is None else f"{row['stop']:.8g}",
+            _said(row["strategy"]),
+            _said(row["action"].removeprefix("enter_")),
+            f"{row['price']:.7g}",
+            "" if row["stop"] is None else f"{row['stop']:.7g}",
             "" if row["confidence"] is None else f"{row['confidence']:.2f}",
-            row["regime"] or "",
+            _said(row["regime"] or ""),
         )
-        table.add_row(*figures, *((row["withheld"] or "",) if withheld else ()))
+        table.add_row(*figures, *((_said(row["withheld"] or ""),) if withheld else ()))
     return table
+
+
+def _said(name: str) -> str:
+    """A name in words, which fold better."""
+    return name.replace("_", " ")
 
 
 def _drawn(
@@ -146,9 +155,9 @@ def _counted(
     if as_json:
         print_json({"counts": [each.to_json() for each in counts], "not_listed": unlisted})
         return
-    console.print(_count_table(counts))
+    print_table(_count_table(counts))
     console.print()
-    console.print(_count_table(totals(counts)))
+    print_table(_count_table(totals(counts)))
     if unlisted:
         stderr.print(f"left out, as no venue lists them: {', '.join(unlisted)}", style="dim", markup=False)
 

@@ -14,7 +14,16 @@ import typer
 from nexus_ops.access import DEFAULT_HOME, opened_store
 from nexus_ops.commands import options
 from nexus_ops.composition import cortex_reactor, settings_of_home
-from nexus_ops.output import columns, console, parse_instant, print_json, print_text, progress, stderr
+from nexus_ops.output import (
+    columns,
+    console,
+    parse_instant,
+    print_json,
+    print_table,
+    print_text,
+    progress,
+    stderr,
+)
 from nexus_ops.whatif import what_if
 from nexus_ops.whatif_report import Fate, Span, WhatIf
 from nexus_ops.whatif_settings import CORTEX, RISK, Changes, read_changes
@@ -116,7 +125,7 @@ def _show_signals(found: WhatIf) -> None:
     table = columns("strategy", ">same", ">other plan", ">only recorded", ">only now")
     for name, row in found.strategies().items():
         table.add_row(name, *(str(count) for count in row))
-    console.print(table)
+    print_table(table)
     console.print()
 
 
@@ -124,7 +133,7 @@ def _show_verdicts(found: WhatIf) -> None:
     table = columns("account", *(f">{fate}" for fate in Fate))
     for account, counts in found.accounts().items():
         table.add_row(account, *(str(counts[fate]) for fate in Fate))
-    console.print(table)
+    print_table(table)
     console.print()
 
 
@@ -135,7 +144,7 @@ def _show_checks(found: WhatIf) -> None:
     table = columns("check that failed", ">recorded", ">now")
     for name, (recorded, now) in checks.items():
         table.add_row(name, str(recorded), str(now))
-    console.print(table)
+    print_table(table)
     console.print()
 
 
