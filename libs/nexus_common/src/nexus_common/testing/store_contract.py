@@ -41,6 +41,7 @@ from nexus_common.runtime.store.export import verify
 OpenStore = Callable[[], Awaitable[Store]]
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CONSUMER = "cortex"
+FEW_AND_MANY = (1, 100)  # many are written in another way than few
 
 
 class FixedClock:
@@ -171,10 +172,11 @@ class StoreContract:
             await store.append(a_batch(repeated))
         assert await store.head() == first.global_position
 
-    async def test_a_refused_batch_leaves_nothing_behind(self, store: Store) -> None:
+    @pytest.mark.parametrize("count", FEW_AND_MANY)
+    async def test_a_refused_batch_leaves_nothing_behind(self, store: Store, count: int) -> None:
         (first,) = await appended(store, an_append("macro-a", [reading(1)]))
         stale = an_append("macro-a", [reading(9)], cause=derived(NEXUS, "stale"))
-        fresh = an_append("news-a", [reading(1)], command=RecordMacro(NOON, reading(1)))
+        fresh = an_append("news-a", _readings(count), command=RecordMacro(NOON, reading(1)))
         with pytest.raises(WrongExpectedVersion):
             await store.append(a_batch(fresh, stale, inbox={"feed-x": 7}))
         assert await store.read_stream("news-a") == []
@@ -189,29 +191,33 @@ class StoreContract:
         assert [one.envelope.position for one in await store.read_stream("macro-a")] == [1, 2]
         assert not (await verify(store)).findings
 
-    async def test_a_repeat_is_already_handled_and_writes_nothing(self, store: Store) -> None:
-        await store.append(a_batch(an_append("macro-a", [reading(1)]), inbox={"feed-x": 3}))
+    @pytest.mark.parametrize("count", FEW_AND_MANY)
+    async def test_a_repeat_is_already_handled_and_writes_nothing(self, store: Store, count: int) -> None:
+        await store.append(a_batch(an_append("macro-a", _readings(count)), inbox={"feed-x": 3}))
         for inbox in ({"feed-x": 3}, {"feed-x": 2}, {"feed-x": 3, "feed-y": 1}):
-            answer = await store.append(a_batch(an_append("macro-b", [reading(1)]), inbox=inbox))
+            answer = await store.append(a_batch(an_append("macro-b", _readings(count)), inbox=inbox))
             assert isinstance(answer, AlreadyHandled)
         assert await store.read_stream("macro-b") == []
         assert await store.inbox(CONSUMER) == {"feed-x": 3}
 
-    async def test_the_inbox_moves_with_the_events(self, store: Store) -> None:
+    @pytest.mark.parametrize("count", FEW_AND_MANY)
+    async def test_the_inbox_moves_with_the_events(self, store: Store, count: int) -> None:
         (first,) = await appended(store, an_append("macro-a", [reading(1)]))
         await store.append(
-            a_batch(an_append("macro-a", [reading(2)], after=first), inbox={"feed-x": 4, "feed-y": 1})
+            a_batch(an_append("macro-a", _readings(count), after=first), inbox={"feed-x": 4, "feed-y": 1})
         )
+        assert len(await store.read_stream("macro-a")) == 1 + count
         await store.append(a_batch(inbox={"feed-x": 5}))
         assert await store.inbox(CONSUMER) == {"feed-x": 5, "feed-y": 1}
         assert await store.inbox("another") == {}
 
-    async def test_of_two_handlers_of_one_message_one_wins(self, open_store: OpenStore) -> None:
+    @pytest.mark.parametrize("count", FEW_AND_MANY)
+    async def test_of_two_handlers_of_one_message_one_wins(self, open_store: OpenStore, count: int) -> None:
         stores = [await open_store() for _ in range(4)]
         answers = await asyncio.gather(
             *(
                 store.append(
-                    a_batch(an_append(f"macro-{n}", [reading(n)]), inbox={"feed-x": 1, "feed-y": n + 1})
+                    a_batch(an_append(f"macro-{n}", _readings(count)), inbox={"feed-x": 1, "feed-y": n + 1})
                 )
                 for n, store in enumerate(stores)
             )
@@ -441,6 +447,10 @@ class StoreContract:
         right = an_append("macro-a", [reading(1)])
         with pytest.raises(ValueError, match="says macro-a 1, but is appended as macro-b 1"):
             await store.append(a_batch(StreamAppend("macro-b", 0, GENESIS, right.envelopes)))
+
+
+def _readings(count: int) -> list[Event]:
+    return [reading(number) for number in range(count)]
 
 
 def _pending(append: StreamAppend) -> Recorded[Event]:

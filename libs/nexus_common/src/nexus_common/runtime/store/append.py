@@ -55,11 +55,9 @@ async def insert(connection: Connection, batch: Batch, rows: Rows) -> list[int] 
 
 
 async def copy(connection: Connection, batch: Batch, rows: Rows) -> list[int] | None:
-    """Write a large batch without inbox by COPY. Its new positions, or None when nothing was written."""
-    gate = append_sql.gate_statement(tails=bool(rows.tails), lease=batch.lease is not None)
+    """Write a large batch by COPY. Its new positions, or None when nothing was written."""
     async with connection.transaction():
-        await connection.execute(append_sql.SERIALISE)
-        if not await _ask(connection, gate, _parameters(batch, rows)):
+        if not await _may_copy(connection, batch, rows):
             return None
         events = (_event_row(row, rows) for row in rows.events)
         await _copy_rows(connection, append_sql.COPY_EVENTS, append_sql.EVENT_COLUMNS, events)
@@ -68,6 +66,20 @@ async def copy(connection: Connection, batch: Batch, rows: Rows) -> list[int] | 
         last = await _ask(connection, append_sql.LAST_POSITION, {})
     # Nobody else could take a position while we held the writers' lock.
     return list(range(last - len(rows.events) + 1, last + 1))
+
+
+async def _may_copy(connection: Connection, batch: Batch, rows: Rows) -> bool:
+    """Ask the batch's conditions, advance its inbox, and take the writers' lock: in the order `insert` locks in."""
+    parts = {"tails": bool(rows.tails), "lease": batch.lease is not None}
+    if batch.inbox:
+        advance = append_sql.append_statement(events=False, commands=False, inbox=True, **parts)
+        cursor = await connection.execute(advance, _parameters(batch, rows), prepare=True)
+        if await cursor.fetchone() is None:
+            return False
+        await connection.execute(append_sql.SERIALISE)
+        return True
+    await connection.execute(append_sql.SERIALISE)
+    return bool(await _ask(connection, append_sql.gate_statement(**parts), _parameters(batch, rows)))
 
 
 async def refusal(connection: Connection, batch: Batch, rows: Rows) -> AlreadyHandled:

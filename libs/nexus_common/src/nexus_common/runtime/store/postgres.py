@@ -119,7 +119,7 @@ class PostgresStore:
 
     async def append(self, batch: Batch) -> Sequence[Recorded[Event]] | AlreadyHandled:
         rows = rows_of(batch, self._clock.now(), self._fingerprint)
-        write = copy if len(rows.events) > BULK_FROM and not batch.inbox else insert
+        write = copy if len(rows.events) > BULK_FROM else insert
         try:
             async with self._writer as connection:
                 positions = await write(connection, batch, rows)
