@@ -16,6 +16,7 @@ from nexus_ops.commands import (
     data,
     explaining,
     maintaining,
+    models,
     record,
     running,
     signals,
@@ -40,6 +41,7 @@ record.register(app)
 explaining.register(app)
 whatif.register(app)
 signals.register(app)
+models.register(app)
 trading.register(app)
 maintaining.register(app)
 venues.register(app)
