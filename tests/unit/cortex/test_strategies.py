@@ -1,230 +1,301 @@
-"""What trend and shark ask for, one threshold at a time."""
+"""What holds of every strategy of the table: its mirror, its scale, its blindness to the future, bad candles."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import fields
 from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nexus_common.contracts.signal import Action
-from nexus_common.contracts.values import Venue
-from nexus_cortex.domain.regime import NO_MACRO, MacroTrend
-from nexus_cortex.domain.sangria import Mood
-from nexus_cortex.domain.strategies import STRATEGIES, shark, trend, with_parameters
-from nexus_cortex.domain.strategies.shark import SharkParameters
-from nexus_cortex.domain.strategies.strategy import MarketView, propose
+from nexus_common.contracts.signal import Action, Proposal
+from nexus_common.contracts.values import Timeframe
+from nexus_cortex.domain.regime import MacroTrend
+from nexus_cortex.domain.strategies import STRATEGIES, with_parameters, with_timeframes
+from nexus_cortex.domain.strategies.strategy import Strategy
 from nexus_cortex.domain.strategies.trend import TrendParameters
-
-UP = MacroTrend(np.array([0]), np.array([1]), np.array([0.0]), np.array([50.0]))
-DOWN = MacroTrend(np.array([0]), np.array([-1]), np.array([0.0]), np.array([50.0]))
-ABOVE, BELOW = 100.5, 99.5
-
-
-@dataclass
-class Bleeding(Mood):
-    """A market that is Sangria from one close on."""
-
-    since: int = 0
-
-    def sangria(self, venue: Venue, at: int) -> str | None:
-        return "a test says so" if at >= self.since else None
-
-
-def proposals(name, columns, macro=NO_MACRO, mood=None, target=True):
-    """What a strategy proposes for the last row."""
-    view = MarketView(columns, macro, mood or Bleeding(), Venue.BINANCE, target)
-    row = len(columns) - 1
-    strategy = STRATEGIES[name]
-    return {s.action: propose(strategy, s, view, row) for s in strategy.setups(view) if s.trigger[row]}
-
-
-def crossing(columns, *gaps, adx=30.0, lead=10.0):
-    """One row after three of history; `gaps` are EMA20 less EMA50 of these four."""
-    return columns(
-        3,
-        ema20=[100.0 + gap for gap in gaps],
-        ema50=[100.0] * 4,
-        adx14=[adx] * 4,
-        plus_di14=[20.0 + lead] * 4,
-        minus_di14=[20.0] * 4,
-        atr14=[2.0] * 4,
-        atr_mean50=[1.5] * 4,
-    )
-
-
-@pytest.mark.parametrize(
-    ("gaps", "crossed_at"),
-    [((-1, -1, -1, 1), 3), ((-1, -1, 1, 1), 2), ((-1, 1, 1, 1), 1), ((0, 1, 1, 1), 1), ((-1, 1, -1, 1), 3)],
+from nexus_market.features import BY_OUTPUT, FeatureColumns, History
+from nexus_market.indicators import Bars, Floats
+from unit.cortex.markets import (
+    PRICES,
+    START,
+    candles,
+    changed,
+    mirrored,
+    ready,
+    said,
+    said_of,
+    scaled,
+    stub,
+    view_of,
+    wild,
 )
-def test_trend_enters_long_after_a_cross_at_one_of_the_last_three_bars(columns, at, gaps, crossed_at) -> None:
-    entry = proposals("trend", crossing(columns, *gaps))[Action.ENTER_LONG]
 
-    assert entry.failed_rule is None
-    assert entry.since == at(crossed_at)
-    assert entry.plan is not None
-    assert entry.plan.stop_distance == Decimal(3)
-    assert entry.plan.target_distance == Decimal(6)
-    assert entry.plan.trail_distance == Decimal(3)
-    assert entry.plan.trail_after_r == 1
-    assert entry.plan.time_stop_bars == 96
-    assert any("ADX 30.0" in reason for reason in entry.reasons)
-
-
-def test_trend_short_is_the_mirror_of_long(columns) -> None:
-    long = proposals("trend", crossing(columns, -1, -1, 1, 2), UP)
-    short = proposals("trend", crossing(columns, 1, 1, -1, -2, lead=-10.0), DOWN)
-
-    assert list(long) == [Action.EXIT_SHORT, Action.ENTER_LONG]
-    assert list(short) == [Action.EXIT_LONG, Action.ENTER_SHORT]
-    assert long[Action.ENTER_LONG].confidence == short[Action.ENTER_SHORT].confidence
-    assert long[Action.ENTER_LONG].plan == short[Action.ENTER_SHORT].plan
-
-
-@pytest.mark.parametrize("gaps", [(1, 1, 1, 1), (-1, -1, -1, -1), (-1, -1, -1, 0)])
-def test_trend_says_nothing_without_a_cross(columns, gaps) -> None:
-    assert proposals("trend", crossing(columns, *gaps)) == {}
-
-
-@pytest.mark.parametrize(
-    ("change", "rule"),
-    [({"adx": 24.9}, "adx"), ({"lead": 0.0}, "direction"), ({"adx": 24.9, "lead": -1.0}, "adx")],
+ALL = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+TWO_SIDED = pytest.mark.parametrize(
+    "strategy",
+    [STRATEGIES[name] for name in ("trend", "scalping", "mean_reversion")],
+    ids=lambda each: each.name,
 )
-def test_trend_names_the_first_rule_that_failed(columns, change, rule) -> None:
-    entry = proposals("trend", crossing(columns, -1, -1, -1, 1, **change))[Action.ENTER_LONG]
-
-    assert entry.failed_rule == rule
-    assert entry.plan is None
-    assert entry.detail
-
-
-def test_a_cross_that_was_undone_is_withheld(columns) -> None:
-    both = proposals("trend", crossing(columns, -1, -1, 1, -1))
-
-    assert both[Action.ENTER_LONG].failed_rule == "still_crossed"
-    assert Action.EXIT_SHORT not in both
-    assert Action.EXIT_LONG in both
-
-
-def test_adx_of_exactly_the_minimum_is_enough_for_trend(columns) -> None:
-    assert (
-        proposals("trend", crossing(columns, -1, -1, -1, 1, adx=25.0))[Action.ENTER_LONG].failed_rule is None
-    )
+OTHER_SIDE = {
+    Action.ENTER_LONG: Action.ENTER_SHORT,
+    Action.ENTER_SHORT: Action.ENTER_LONG,
+    Action.EXIT_LONG: Action.EXIT_SHORT,
+    Action.EXIT_SHORT: Action.EXIT_LONG,
+}
+ENTRIES = {
+    "trend": {Action.ENTER_LONG, Action.ENTER_SHORT},
+    "scalping": {Action.ENTER_LONG, Action.ENTER_SHORT},
+    "mean_reversion": {Action.ENTER_LONG, Action.ENTER_SHORT},
+    "grid": {Action.OPEN_GRID},
+    "shark": {Action.ENTER_SHORT},
+}
+BARS = 1_100
+_seeds = st.integers(0, 1_000_000)
 
 
-def test_macro_alignment_only_adds_confidence(columns) -> None:
-    rows = crossing(columns, -1, -1, -1, 1)
-    aligned, against, unknown = (proposals("trend", rows, m)[Action.ENTER_LONG] for m in (UP, DOWN, NO_MACRO))
-
-    assert aligned.confidence > against.confidence == unknown.confidence
-    assert against.failed_rule is None
-
-
-_adx = st.floats(25.0, 100.0)
-_lead = st.floats(0.0, 100.0)
+def macro(seed: int, timeframe: Timeframe, sign: int = 1) -> MacroTrend:
+    """A direction that changes every 40 candles."""
+    direction = np.random.default_rng(seed).integers(-1, 2, BARS // 40 + 1)
+    times = START + np.arange(len(direction)) * 40 * timeframe.seconds * 1_000
+    flat = np.zeros(len(direction))
+    return MacroTrend(times, sign * direction, flat, flat + 50.0)
 
 
-@given(_adx, _adx, _lead, _lead, st.booleans(), st.booleans())
-def test_the_confidence_of_trend_rises_with_each_input_and_stays_a_fraction(
-    adx, adx2, lead, lead2, a, b
+def gist(proposal: Proposal) -> tuple[object, ...]:
+    """What a proposal comes to, but for its figures."""
+    return proposal.failed_rule, proposal.since, proposal.timeframe
+
+
+def decisions(
+    found: Iterable[tuple[int, Proposal]], turned: bool = False
+) -> dict[tuple[int, Action], Proposal]:
+    return {(close, OTHER_SIDE[each.action] if turned else each.action): each for close, each in found}
+
+
+def agree(
+    these: dict[tuple[int, Action], Proposal], those: dict[tuple[int, Action], Proposal], factor: float
 ) -> None:
-    def of(adx: float, lead: float, aligned: bool) -> float:
-        figures = (np.array([adx]), np.array([lead]), np.array([aligned]))
-        return float(trend.confidence(*figures, TrendParameters())[0])
-
-    low = of(min(adx, adx2), min(lead, lead2), min(a, b))
-    high = of(max(adx, adx2), max(lead, lead2), max(a, b))
-    assert 0.0 <= low <= high <= 1.0
-
-
-@given(_adx, _adx, st.floats(0.0, 50.0), st.floats(0.0, 50.0), st.floats(0.0, 10.0))
-def test_the_confidence_of_shark_rises_with_each_input_and_stays_a_fraction(
-    adx, adx2, deep, deep2, atr
-) -> None:
-    def of(adx: float, distance: float) -> float:
-        figures = (np.array([adx]), np.array([distance]), np.array([atr]))
-        return float(shark.confidence(*figures, SharkParameters())[0])
-
-    low, high = of(min(adx, adx2), min(deep, deep2)), of(max(adx, adx2), max(deep, deep2))
-    assert 0.0 <= low <= high <= 1.0
-
-
-def bleeding(columns, **change):
-    """Two rows' worth: the bar before, and the row; each figure may be one number or the pair."""
-    figures = {"close": 95.0, "ema50": 99.0, "ema200": 101.0, "adx14": 30.0, "rsi14": 35.0} | change
-    pairs = {
-        name: list(value) if isinstance(value, tuple) else [value] * 2 for name, value in figures.items()
+    """The same decisions, as sure, with distances `factor` times as long."""
+    assert {key: gist(each) for key, each in these.items()} == {
+        key: gist(each) for key, each in those.items()
     }
-    return columns(1, atr14=[2.0] * 2, atr_mean50=[1.5] * 2, **pairs)
+    for key, each in these.items():
+        other = those[key]
+        assert float(other.confidence) == pytest.approx(float(each.confidence), abs=1e-6)
+        if each.plan is not None and other.plan is not None:
+            for name in ("stop_distance", "target_distance", "trail_distance"):
+                ratio = getattr(other.plan, name) / getattr(each.plan, name)
+                assert float(ratio) == pytest.approx(factor, rel=1e-6)
 
 
-def test_shark_goes_short_on_a_target_below_both_averages_in_sangria(columns, at) -> None:
-    entry = proposals("shark", bleeding(columns))[Action.ENTER_SHORT]
+@ALL
+def test_the_markets_below_hold_entries_of_every_kind(strategy) -> None:
+    entered: set[Action] = set()
+    for seed in range(6):
+        found = said_of(strategy, wild(seed, BARS, strategy.timeframe))
+        entered |= {each.action for _, each in found if each.action.is_entry and each.failed_rule is None}
 
-    assert entry.failed_rule is None
-    assert entry.leverage_hint == 10
-    assert entry.plan is not None
-    assert entry.plan.stop_distance == Decimal(2)
-    assert entry.plan.target_distance == Decimal(6)
-    assert entry.plan.trail_distance == Decimal(2)
-    assert not entry.bound_to_regime
+    assert entered == ENTRIES[strategy.name]
 
 
-@pytest.mark.parametrize(
-    "change", [{"close": 99.0}, {"ema50": 101.0}, {"close": 100.0, "ema50": 99.0}, {"ema200": 98.0}]
-)
-def test_shark_is_not_triggered_unless_close_ema50_and_ema200_are_stacked(columns, change) -> None:
-    assert proposals("shark", bleeding(columns, **change)) == {}
+@TWO_SIDED
+@settings(max_examples=8, deadline=None)
+@given(seed=_seeds)
+def test_long_and_short_are_each_others_mirror(strategy, seed) -> None:
+    bars = wild(seed, BARS, strategy.timeframe)
+    plain = said_of(strategy, bars, macro=macro(seed, strategy.timeframe))
+    turned = said_of(
+        strategy, mirrored(bars, float(bars.high.max())), macro=macro(seed, strategy.timeframe, sign=-1)
+    )
+
+    agree(decisions(plain), decisions(turned, turned=True), 1.0)
 
 
-def test_shark_leaves_other_instruments_and_calm_markets_alone(columns) -> None:
-    assert proposals("shark", bleeding(columns), target=False) == {}
-    assert proposals("shark", bleeding(columns), mood=Mood()) == {}
+@ALL
+@settings(max_examples=4, deadline=None)
+@given(seed=_seeds, exponent=st.integers(-10, 10))
+def test_a_price_in_a_power_of_two_says_the_same_to_the_last_digit(strategy, seed, exponent) -> None:
+    bars = wild(seed, BARS, strategy.timeframe)
+    plain, doubled = (decisions(said_of(strategy, each)) for each in (bars, scaled(bars, 2.0**exponent)))
+
+    agree(plain, doubled, 2.0**exponent)
+    assert [each.confidence for each in plain.values()] == [each.confidence for each in doubled.values()]
 
 
-@pytest.mark.parametrize(
-    ("change", "rule"),
-    [
-        ({"adx14": 25.0}, "adx"),
-        ({"adx14": 25.1}, None),
-        ({"rsi14": 19.9}, "rsi"),
-        ({"rsi14": 20.0}, None),
-        ({"adx14": 20.0, "rsi14": 10.0}, "adx"),
-    ],
-)
-def test_shark_names_the_first_rule_that_failed(columns, change, rule) -> None:
-    assert proposals("shark", bleeding(columns, **change))[Action.ENTER_SHORT].failed_rule == rule
+@ALL
+@settings(max_examples=4, deadline=None)
+@given(seed=_seeds, factor=st.floats(1e-3, 1e3))
+def test_a_price_in_any_other_unit_says_the_same(strategy, seed, factor) -> None:
+    """Without ticks: rounding would part two moves of the same length, of which neither counts to ADX."""
+    bars = wild(seed, BARS, strategy.timeframe, ticks=False)
+
+    agree(decisions(said_of(strategy, bars)), decisions(said_of(strategy, scaled(bars, factor))), factor)
 
 
-@pytest.mark.parametrize(
-    "change", [{"close": (100.0, 95.0)}, {"adx14": (20.0, 30.0)}, {"rsi14": (15.0, 30.0)}]
-)
-def test_a_shark_condition_that_newly_holds_is_a_new_situation(columns, at, change) -> None:
-    assert proposals("shark", bleeding(columns, **change))[Action.ENTER_SHORT].since == at(1)
+@ALL
+@settings(max_examples=6, deadline=None)
+@given(seed=_seeds, cut=st.integers(650, BARS - 20))
+def test_the_future_never_changes_what_was_said(strategy, seed, cut) -> None:
+    bars = wild(seed, BARS, strategy.timeframe)
+    last = int(bars.open_time[cut - 1]) + strategy.timeframe.seconds * 1_000
+    known = [each for each in said_of(strategy, bars) if each[0] <= last]
+
+    assert said_of(strategy, bars[:cut]) == known
 
 
-def test_a_shark_condition_that_goes_on_is_a_new_situation_only_after_sixteen_bars(columns, at) -> None:
-    entry = proposals("shark", bleeding(columns))[Action.ENTER_SHORT]
+@ALL
+def test_a_live_row_says_what_its_block_says(strategy) -> None:
+    bars = wild(7, BARS, strategy.timeframe)
+    trend = macro(7, strategy.timeframe)
+    history, live = History(strategy.timeframe), []
+    for row in zip(*(getattr(bars, name).tolist() for name in ("open_time", *PRICES, "volume")), strict=True):
+        history.add(row)
+        columns = ready(strategy, history.columns())
+        if len(columns):
+            live += said(strategy, view_of(columns, macro=trend))
 
-    assert entry.since == at(1 - 15)
+    assert live == said_of(strategy, bars, macro=trend)
 
 
-def test_sangria_that_begins_is_a_new_situation_for_shark(columns, at) -> None:
-    begins = Bleeding(since=int(at(1).timestamp()) * 1_000)
+class Watched(FeatureColumns):
+    """Columns that remember what was read of them."""
 
-    assert proposals("shark", bleeding(columns), mood=begins)[Action.ENTER_SHORT].since == at(1)
+    __slots__ = ("seen",)
+
+    seen: dict[str, int]
+
+    def column(self, name: str, lag: int = 0) -> Floats:
+        self.seen[name] = max(lag, self.seen.get(name, 0))
+        return super().column(name, lag)
+
+
+@ALL
+def test_it_reads_only_the_features_it_names_and_no_further_back(strategy) -> None:
+    bars = wild(3, BARS, strategy.timeframe)
+    columns = Watched(bars, 700, strategy.timeframe)
+    columns.seen = {}
+    strategy.setups(view_of(columns))
+
+    assert columns.seen.keys() & BY_OUTPUT.keys() <= set(strategy.needs)
+    assert max(columns.seen.values()) == strategy.lag
+
+
+@ALL
+def test_figures_that_are_not_numbers_trigger_nothing(strategy) -> None:
+    nothing = dict.fromkeys((*strategy.needs, "open", "high", "low", "volume"), float("nan"))
+
+    for close in (100.0, float("nan")):
+        assert said(strategy, view_of(stub(strategy.timeframe, strategy.lag, close=close, **nothing))) == []
+
+
+@ALL
+def test_forty_candles_are_too_few(strategy) -> None:
+    assert said_of(strategy, wild(1, 40, strategy.timeframe)) == []
+
+
+def entered(strategy: Strategy, bars: Bars, since: int = 0) -> list[Proposal]:
+    """The entries raised from bar `since` on."""
+    first = int(bars.open_time[since])
+    found = [each for close, each in said_of(strategy, bars) if close > first]
+    return [each for each in found if each.action.is_entry and each.failed_rule is None]
+
+
+@ALL
+def test_nobody_enters_a_flat_price(strategy) -> None:
+    flat = changed(candles([100.0] * BARS, strategy.timeframe, wick=0.0), -1, volume=1_000.0)
+
+    assert entered(strategy, flat) == []
+
+
+@ALL
+def test_nobody_enters_a_price_that_stands_still_since_long(strategy) -> None:
+    before = wild(2, 900, strategy.timeframe).close.tolist()
+    flat = candles([*before, *[before[-1]] * 700], strategy.timeframe, wick=0.0)
+    flat = changed(flat, -1, volume=1_000.0)
+
+    assert entered(strategy, flat, since=1_400) == []
+
+
+@ALL
+def test_without_volume_only_scalping_has_nothing_to_say(strategy) -> None:
+    bars = wild(4, BARS, strategy.timeframe)
+    silent = Bars(*(getattr(bars, name) for name in ("open_time", *PRICES)), np.zeros(len(bars)))
+
+    found = [(close, each.action, each.failed_rule) for close, each in said_of(strategy, silent)]
+    if strategy.name == "scalping":
+        assert {rule for _, _, rule in found} == {"volume"}
+    else:
+        assert found == [(close, each.action, each.failed_rule) for close, each in said_of(strategy, bars)]
+
+
+@ALL
+def test_a_hole_of_two_days_is_stepped_over(strategy) -> None:
+    bars = wild(5, BARS, strategy.timeframe)
+    hole = 48 * 3_600_000
+    late = np.where(np.arange(len(bars)) >= 800, bars.open_time + hole, bars.open_time)
+    torn = Bars(late, *(getattr(bars, name) for name in (*PRICES, "volume")))
+
+    before = [each for each in said_of(strategy, bars) if each[0] <= bars.open_time[800]]
+    assert [each for each in said_of(strategy, torn) if each[0] <= bars.open_time[800]] == before
+    assert all(np.isfinite(float(each.confidence)) for _, each in said_of(strategy, torn))
+
+
+@ALL
+@pytest.mark.parametrize("factor", [1e-6, 0.01, 100.0, 1e6])
+@pytest.mark.parametrize("whole", [True, False], ids=["its close", "its wick"])
+def test_a_single_huge_print_leads_to_no_entry_that_shield_lets_through(strategy, factor, whole) -> None:
+    """A stop over 5 % of the price refuses an entry; so far away are those of whoever enters at once."""
+    bars = wild(3, BARS, strategy.timeframe)
+    print_ = float(bars.close[700]) * factor
+    bars = changed(bars, 700, **({"high": print_} if factor > 1.0 else {"low": print_}))
+    if whole:
+        bars = changed(bars, 700, close=print_)
+    after = int(bars.open_time[705])
+
+    for close, proposal in said_of(strategy, bars):
+        if bars.open_time[700] < close <= after and proposal.plan is not None:
+            assert proposal.plan.stop_distance > proposal.price / 20
+
+
+def test_the_table_lists_the_strategies_in_their_order() -> None:
+    assert list(STRATEGIES) == ["trend", "scalping", "mean_reversion", "grid", "shark"]
+    own = {name: (strategy.timeframe, strategy.timeframes) for name, strategy in STRATEGIES.items()}
+    assert own == {
+        "trend": (Timeframe.M15, (Timeframe.M15, Timeframe.H1, Timeframe.H4)),
+        "scalping": (Timeframe.M5, (Timeframe.M5, Timeframe.M15)),
+        "mean_reversion": (Timeframe.H1, (Timeframe.H1, Timeframe.H4)),
+        "grid": (Timeframe.H1, (Timeframe.M15, Timeframe.H1, Timeframe.H4)),
+        "shark": (Timeframe.M15, (Timeframe.M15,)),
+    }
 
 
 def test_thresholds_can_be_changed_by_name() -> None:
-    table = with_parameters({"trend": {"adx_min": "30", "stop_atr": 2, "time_stop_bars": 48}})
+    table = with_parameters(
+        {
+            "trend": {"adx_min": "30", "stop_atr": 2, "time_stop_bars": 48, "leverage_hint": Decimal(3)},
+            "grid": {"levels": 4, "cost_multiple_min": 2},
+            "shark": {"leverage_hint": None},
+        }
+    )
 
     changed = table["trend"].parameters
     assert isinstance(changed, TrendParameters)
     assert (changed.adx_min, changed.stop_atr, changed.time_stop_bars) == (30.0, Decimal(2), 48)
+    assert changed.leverage_hint == 3
+    assert table["shark"].parameters.leverage_hint is None
     assert STRATEGIES["trend"].parameters == TrendParameters()
+
+
+@ALL
+def test_every_threshold_of_every_strategy_can_be_set_to_what_it_is(strategy) -> None:
+    same = {field.name: getattr(strategy.parameters, field.name) for field in fields(strategy.parameters)}
+    spelled = {name: None if value is None else str(value) for name, value in same.items()}
+
+    assert with_parameters({strategy.name: spelled})[strategy.name] == strategy
 
 
 @pytest.mark.parametrize(
@@ -233,8 +304,42 @@ def test_thresholds_can_be_changed_by_name() -> None:
         ({"flow": {}}, "there is no strategy 'flow'"),
         ({"trend": {"adx": 1}}, "no parameter 'adx'"),
         ({"shark": {"stop_atr": "wide"}}, "shark.stop_atr cannot be 'wide'"),
+        ({"scalping": {"time_stop_bars": Decimal("12.5")}}, "scalping.time_stop_bars cannot be"),
+        ({"scalping": {"time_stop_bars": None}}, "scalping.time_stop_bars cannot be None"),
+        ({"scalping": {"time_stop_bars": 0}}, "scalping: time_stop_bars cannot be 0"),
+        ({"grid": {"levels": 0}}, "grid: levels cannot be 0"),
+        ({"grid": {"adx_max": "nan"}}, "grid: adx_max cannot be nan"),
+        ({"grid": {"adx_max": -1}}, "grid: adx_max cannot be -1"),
+        ({"trend": {"stop_atr": 0}}, "trend: stop_atr cannot be 0"),
+        ({"trend": {"target_atr": "Infinity"}}, "trend: target_atr cannot be Infinity"),
+        ({"shark": {"leverage_hint": 0}}, "shark: leverage_hint cannot be 0"),
     ],
 )
-def test_a_threshold_that_does_not_exist_is_refused_by_name(overrides, words) -> None:
+def test_a_threshold_that_cannot_be_is_refused_by_name(overrides, words) -> None:
     with pytest.raises(ValueError, match=words):
         with_parameters(overrides)
+
+
+@pytest.mark.parametrize("name", ["trend", "scalping", "shark"])
+def test_thresholds_of_nothing_divide_by_nothing(name) -> None:
+    thresholds = {
+        "trend": ["adx_min"],
+        "scalping": ["rsi_max", "volume_ratio_min"],
+        "shark": ["adx_min", "rsi_min"],
+    }
+    strategy = with_parameters({name: dict.fromkeys(thresholds[name], 0)})[name]
+
+    assert all(0 <= each.confidence <= 1 for _, each in said_of(strategy, wild(1, BARS, strategy.timeframe)))
+
+
+def test_a_strategy_moves_to_another_timeframe_that_it_is_made_for() -> None:
+    moved = with_timeframes(STRATEGIES, {"grid": Timeframe.M15})
+
+    assert moved["grid"].timeframe is Timeframe.M15
+    assert {name: each for name, each in moved.items() if name != "grid"} == {
+        name: each for name, each in STRATEGIES.items() if name != "grid"
+    }
+    with pytest.raises(ValueError, match="scalping cannot run on 4h; it runs on 5m, 15m"):
+        with_timeframes(STRATEGIES, {"scalping": Timeframe.H4})
+    with pytest.raises(ValueError, match="there is no strategy 'flow'"):
+        with_timeframes(STRATEGIES, {"flow": Timeframe.H4})

@@ -27,6 +27,8 @@ from nexus_market.indicators import Bools, Floats, Ints
 
 DIVERGENCE_BARS: Final = 20
 FULL_DIVERGENCE: Final = 10.0
+# RSI after a close like the last one is the same but for rounding; what is less than this is no gain.
+GAIN_MIN: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +72,16 @@ def mean_reversion(view: MarketView, parameters: MeanReversionParameters) -> tup
 
 def _exit(bars: FeatureColumns, action: Action, trigger: Bools) -> Setup:
     close, middle = bars.column("close"), bars.column("bb_middle")
+    side = "over" if action is Action.EXIT_LONG else "under"
     return Setup(
         action=action,
         trigger=trigger,
         rules=(),
         confidence=np.ones(len(bars)),
         since=bars.close_time(),
-        reasons=lambda row: (f"The close {close[row]:.6g} is back at the middle band {middle[row]:.6g}.",),
+        reasons=lambda row: (
+            f"The close {close[row]:.6g} is at or {side} the middle band {middle[row]:.6g}.",
+        ),
     )
 
 
@@ -144,7 +149,7 @@ def divergence(bars: FeatureColumns, sign: int) -> Divergence:
         rsi = np.where(is_further, bars.column("rsi14", lag), rsi)
         back = np.where(is_further, lag, back)
     gain = sign * (rsi_here - rsi)
-    return Divergence((here < extreme) & (gain > 0.0), back, sign * extreme, rsi, gain)
+    return Divergence((here < extreme) & (gain > GAIN_MIN), back, sign * extreme, rsi, gain)
 
 
 def confidence(beyond: Floats, gain: Floats, atr: Floats) -> Floats:
