@@ -1,4 +1,4 @@
-"""The rules of every strategy at the last close of an instrument, as cortex's own domain evaluates them."""
+"""The rules of every strategy at the last close of its own timeframe, as cortex's own domain evaluates them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from nexus_common.contracts.values import Symbol, Venue
-from nexus_cortex.domain.evaluation import Evaluated
+from nexus_common.contracts.signal import RegimeReading
+from nexus_common.contracts.values import Symbol, Timeframe, Venue, format_instant
+from nexus_cortex.domain.evaluation import MAIN, Evaluated, Evaluation
 from nexus_cortex.domain.strategies import STRATEGIES
 from nexus_cortex.domain.strategies.strategy import MarketView, Setup, Strategy
 from nexus_cortex.handlers import CortexReactor
@@ -26,7 +27,7 @@ class RuleNow:
 
 @dataclass(frozen=True, slots=True)
 class ActionNow:
-    """An action whose trigger holds, and the rules behind the trigger."""
+    """An entry whose trigger holds, and the rules behind the trigger."""
 
     action: str
     rules: tuple[RuleNow, ...]
@@ -34,12 +35,16 @@ class ActionNow:
 
 @dataclass(frozen=True, slots=True)
 class StrategyNow:
-    """A strategy at one close. `called` says whether the regime lets it trade under `auto`; no action: its trigger
-    does not hold. `features` are those it reads, as far as they are ready.
+    """A strategy at the last close of its timeframe; `close` is None where there is no candle of that yet.
+
+    `called` says whether the regime lets it trade under `auto`; no action: the trigger of no entry holds.
+    `features` are those it reads, as far as they are ready.
     """
 
     name: str
     description: str
+    timeframe: Timeframe
+    close: datetime | None
     is_ready: bool
     called: bool
     actions: tuple[ActionNow, ...]
@@ -49,6 +54,8 @@ class StrategyNow:
         return {
             "strategy": self.name,
             "description": self.description,
+            "timeframe": str(self.timeframe),
+            "close": None if self.close is None else format_instant(self.close),
             "ready": self.is_ready,
             "called_by_regime": self.called,
             "trigger": bool(self.actions),
@@ -68,13 +75,17 @@ class StrategyNow:
     def lines(self) -> Iterator[tuple[str, str]]:
         chapter = f"Strategy {self.name}"
         yield chapter, self.description
+        if self.close is None:
+            yield chapter, f"no {self.timeframe} candle yet"
+            return
+        yield chapter, f"last {self.timeframe} close {self.close:%Y-%m-%d %H:%M}"
         if not self.is_ready:
             yield chapter, "warming up: too few candles"
             return
         if not self.called:
             yield chapter, "FAIL regime: it calls for another strategy"
         if not self.actions:
-            yield chapter, "FAIL trigger: it does not hold at this close"
+            yield chapter, "FAIL trigger: no entry's holds at this close"
         for each in self.actions:
             yield chapter, f"ok   trigger of {each.action.replace('_', ' ')}"
             for rule in each.rules:
@@ -82,46 +93,62 @@ class StrategyNow:
         yield chapter, "figures: " + "  ".join(f"{name} {value:.6g}" for name, value in self.features.items())
 
 
-def rules_now(
-    cortex: CortexReactor, venue: Venue, symbol: Symbol
-) -> tuple[datetime | None, tuple[StrategyNow, ...]]:
-    """The last 15m close that `cortex` has observed of an instrument, and every strategy at it."""
-    evaluations = cortex.judged(venue, symbol)
-    if not evaluations:
-        return None, ()
-    main = evaluations[0]
-    reading = main.reading(0)
-    found = {each.strategy.name: each for evaluation in evaluations for each in evaluation.evaluated}
-    views = {evaluation.view.bars.timeframe: evaluation.view for evaluation in evaluations}
-    close = from_millis(int(main.view.bars.close_time()[0]))
+@dataclass(frozen=True, slots=True)
+class RulesNow:
+    """An instrument at its last closes; `regime` is None until the main view has warmed up."""
+
+    close: datetime | None
+    regime: RegimeReading | None
+    sangria: str | None
+    strategies: tuple[StrategyNow, ...]
+
+
+def rules_now(cortex: CortexReactor, venue: Venue, symbol: Symbol) -> RulesNow:
+    """What `cortex` makes of the last candles that it has observed of an instrument."""
+    evaluations = {each.view.bars.timeframe: each for each in cortex.judged(venue, symbol)}
+    main = evaluations.get(MAIN)
+    reading = None if main is None else main.reading(0)
+    found = {each.strategy.name: each for one in evaluations.values() for each in one.evaluated}
     table = {**STRATEGIES, **{name: each.strategy for name, each in found.items()}}
-    return close, tuple(
-        _now(
-            strategy,
-            views.get(strategy.timeframe, main.view),
-            found.get(name),
-            None if reading is None else reading.strategy,
-        )
-        for name, strategy in table.items()
+    return RulesNow(
+        None if main is None else _closed(main.view),
+        reading,
+        None if main is None else main.view.mood.sangria(venue, int(main.view.bars.close_time()[0])),
+        tuple(
+            _now(strategy, evaluations.get(strategy.timeframe), found.get(name), reading)
+            for name, strategy in table.items()
+        ),
     )
+
+
+def _closed(view: MarketView) -> datetime:
+    return from_millis(int(view.bars.close_time()[0]))
 
 
 def _now(
-    strategy: Strategy, view: MarketView, evaluated: Evaluated | None, wanted: str | None
+    strategy: Strategy,
+    evaluation: Evaluation | None,
+    evaluated: Evaluated | None,
+    reading: RegimeReading | None,
 ) -> StrategyNow:
-    ready = view.bars.snapshot(0)
-    setups = () if evaluated is None else tuple(setup for setup in evaluated.setups if setup.trigger[0])
+    setups = () if evaluated is None else evaluated.setups
     return StrategyNow(
         strategy.name,
         strategy.description,
+        strategy.timeframe,
+        None if evaluation is None else _closed(evaluation.view),
         evaluated is not None,
-        not strategy.bound_to_regime or strategy.name == wanted,
-        tuple(_action(setup) for setup in setups),
-        {
-            "close": float(view.bars.column("close")[0]),
-            **{name: ready[name] for name in strategy.needs if name in ready},
-        },
+        not strategy.bound_to_regime
+        or (reading is not None and strategy.name in (reading.strategy, *reading.also)),
+        tuple(_action(setup) for setup in setups if setup.action.is_entry and setup.trigger[0]),
+        {} if evaluation is None else _figures(strategy, evaluation.view),
     )
+
+
+def _figures(strategy: Strategy, view: MarketView) -> dict[str, float]:
+    ready = view.bars.snapshot(0)
+    read = {name: ready[name] for name in strategy.needs if name in ready}
+    return {"close": float(view.bars.column("close")[0]), **read}
 
 
 def _action(setup: Setup) -> ActionNow:

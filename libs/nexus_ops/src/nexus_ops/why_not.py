@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, cast
 
 from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.feed import FeedLost, FeedRestored
-from nexus_common.contracts.instrument import InstrumentsListed
+from nexus_common.contracts.instrument import Instrument, InstrumentsListed
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import EntryRefused
 from nexus_common.contracts.signal import RegimeRead, SignalRaised, SignalWithheld
@@ -18,7 +19,9 @@ from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.ports import EventStore
 from nexus_cortex.handlers import CortexReactor
 from nexus_ops.decisions import events_of
-from nexus_ops.rules_now import StrategyNow, rules_now
+from nexus_ops.macro_context import MacroContext, macro_context, recorded_mood
+from nexus_ops.recorded_models import recorded_reigns
+from nexus_ops.rules_now import RulesNow, rules_now
 from nexus_ops.timetravel import folded, last_close
 from nexus_shield.domain.guard import GuardState
 from nexus_shield.domain.state import RiskState
@@ -34,8 +37,8 @@ class WhyNot:
     venue: Venue
     symbol: Symbol
     at: datetime
-    close: datetime | None
-    strategies: tuple[StrategyNow, ...]
+    rules: RulesNow
+    macro: MacroContext
     regime: Recorded[Event] | None
     raised: tuple[Recorded[Event], ...]
     withheld: tuple[Recorded[Event], ...]
@@ -47,9 +50,12 @@ class WhyNot:
             "venue": str(self.venue),
             "symbol": str(self.symbol),
             "at": format_instant(self.at),
-            "close": None if self.close is None else format_instant(self.close),
+            "close": None if self.rules.close is None else format_instant(self.rules.close),
             "regime": _document(self.regime),
-            "strategies": [each.to_json() for each in self.strategies],
+            "regime_now": None if self.rules.regime is None else self.rules.regime.model_dump(mode="json"),
+            "macro": self.macro.to_json(),
+            "sangria": self.rules.sangria,
+            "strategies": [each.to_json() for each in self.rules.strategies],
             "hindrances": list(self.hindrances),
             "withheld": [_document(each) for each in self.withheld],
             "refused": [_document(each) for each in self.refused],
@@ -58,13 +64,15 @@ class WhyNot:
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """(chapter, sentence) pairs."""
-        close = "no candle yet" if self.close is None else f"last 15m close {self.close:%Y-%m-%d %H:%M}"
+        closed = self.rules.close
+        close = "no candle yet" if closed is None else f"last 15m close {closed:%Y-%m-%d %H:%M}"
         yield "Instrument", f"{self.symbol} on {self.venue} at {self.at:%Y-%m-%d %H:%M} UTC, {close}"
-        if self.regime is not None:
-            read = cast(RegimeRead, self.regime.event)
-            since = f"{read.candle_close:%Y-%m-%d %H:%M}"
-            yield "Regime", f"{read.regime} since {since}, which calls for {read.strategy}"
-        for strategy in self.strategies:
+        for sentence in self._regime():
+            yield "Regime", sentence
+        for sentence in self.macro.lines():
+            yield "Market as a whole", sentence
+        yield "Market as a whole", f"Sangria: {self.rules.sangria or 'no'}"
+        for strategy in self.rules.strategies:
             yield from strategy.lines()
         for hindrance in self.hindrances or ("nothing",):
             yield "Holds entries back now", hindrance
@@ -80,6 +88,25 @@ class WhyNot:
         for each in self.raised:
             given = cast(SignalRaised, each.event)
             yield "Signals before", f"{_when(each)}  {given.strategy} {given.action.replace('_', ' ')}"
+
+    def _regime(self) -> Iterator[str]:
+        if self.regime is not None:
+            read = cast(RegimeRead, self.regime.event)
+            yield f"{read.regime} since {read.candle_close:%Y-%m-%d %H:%M}, which calls for {read.strategy}"
+        now = self.rules.regime
+        if now is None:
+            yield "not read yet: the main view (15m) warms up"
+            return
+        beside = f", and {' and '.join(now.also)} beside it" if now.also else ""
+        yield f"at the last close {now.regime} with confidence {now.confidence:.2f}: {now.strategy}{beside}"
+        yield from read_by(now.model_version, now.fallback, now.inputs)
+
+
+def read_by(model: str, fallback: str, inputs: Mapping[str, Decimal]) -> Iterator[str]:
+    """Who read a regime, why not the model, and the figures it rests on."""
+    yield f"read by {model}" + (f", because {fallback}" if fallback else "")
+    if inputs:
+        yield "figures: " + "  ".join(f"{name} {value:.4g}" for name, value in sorted(inputs.items()))
 
 
 def _refusal(recorded: Recorded[Event]) -> Iterator[tuple[str, str]]:
@@ -110,34 +137,37 @@ async def why_not(store: EventStore, cortex: CortexReactor, symbol: Symbol, unti
     Raises:
         ConfigurationError: the symbol was never listed, or there is nothing on record yet.
     """
-    venue = await _venue_of(store, symbol)
+    listed = await _listed(store, symbol)
+    venue = listed.venue
     at = until or await last_close(store)
     if at is None:
         raise ConfigurationError("no candle has closed yet: there is nothing to explain")
     signals = await _stream(store, f"signal-{instrument_key(venue, symbol)}", at)
-    async for recorded in events_of(store, sorted({"market", "macro", "session"} & set(cortex.listens))):
+    reigns = await recorded_reigns(store)
+    if reigns is not None:
+        cortex.read_with(reigns)
+    async for recorded in events_of(store, sorted(cortex.listens)):
         if recorded.envelope.occurred_at <= at:
             cortex.observe(recorded.envelope)
-    close, strategies = rules_now(cortex, venue, symbol)
     return WhyNot(
         venue=venue,
         symbol=symbol,
         at=at,
-        close=close,
-        strategies=strategies,
+        rules=rules_now(cortex, venue, symbol),
+        macro=macro_context(await recorded_mood(store), at),
         regime=next(iter(_last(signals, RegimeRead, 1)), None),
         raised=_last(signals, SignalRaised, SHOWN),
         withheld=_last(signals, SignalWithheld, SHOWN),
         refused=_last(await _refusals(store, symbol, at), EntryRefused, SHOWN),
-        hindrances=tuple(await _hindrances(store, venue, symbol, at)),
+        hindrances=tuple(await _hindrances(store, listed, at)),
     )
 
 
-async def _venue_of(store: EventStore, symbol: Symbol) -> Venue:
-    listed: dict[Symbol, Venue] = {}
+async def _listed(store: EventStore, symbol: Symbol) -> Instrument:
+    listed: dict[Symbol, Instrument] = {}
     async for recorded in events_of(store, ("instrument",)):
         if isinstance(recorded.event, InstrumentsListed):
-            listed.update({each.symbol: each.venue for each in recorded.event.instruments})
+            listed.update({each.symbol: each for each in recorded.event.instruments})
     if symbol not in listed:
         known = ", ".join(sorted(listed)) or "none was listed yet"
         raise ConfigurationError(f"{symbol} is not among the instruments of this run: {known}")
@@ -162,18 +192,18 @@ def _last(events: Sequence[Recorded[Event]], kind: type[Event], count: int) -> t
     return tuple([each for each in events if isinstance(each.event, kind)][-count:])
 
 
-async def _hindrances(store: EventStore, venue: Venue, symbol: Symbol, at: datetime) -> list[str]:
-    found = list(await _lost_feed(store, venue, at))
+async def _hindrances(store: EventStore, listed: Instrument, at: datetime) -> list[str]:
+    found = list(await _lost_feed(store, listed.venue, at))
     guards: Mapping[str, GuardState] = await folded(store, "guard", at)
     found += [
         f"the sentinel ({name}) blocks longs" for name, state in sorted(guards.items()) if state.blocks(at)
     ]
     risks: Mapping[str, RiskState] = await folded(store, "risk", at)
     for account, risk in sorted(risks.items()):
-        found += [f"{account}: {hindrance}" for hindrance in _of_account(risk, symbol, at)]
+        found += [f"{account}: {hindrance}" for hindrance in _of_account(risk, listed.symbol, at)]
     sessions: Mapping[str, Session] = await folded(store, "session", at)
     for user, session in sorted(sessions.items()):
-        found += [f"{user}: {hindrance}" for hindrance in _of_session(session)]
+        found += [f"{user}: {hindrance}" for hindrance in _of_session(session, listed)]
     return found
 
 
@@ -203,10 +233,12 @@ def _of_account(risk: RiskState, symbol: Symbol, at: datetime) -> Iterator[str]:
             yield f"a {exposure.direction} of {exposure.strategy} is held or reserved already"
 
 
-def _of_session(session: Session) -> Iterator[str]:
+def _of_session(session: Session, listed: Instrument) -> Iterator[str]:
     if session.is_open and session.mode is Mode.WATCHER:
         yield "the mode is WATCHER, which trades nothing"
     if session.is_open and session.strategy != "auto":
         yield f"only {session.strategy} is traded"
     for strategy in session.switched_off:
         yield f"{strategy} is switched off"
+    if listed.group is not None and listed.group in session.groups_off:
+        yield f"the group {listed.group} is switched off"

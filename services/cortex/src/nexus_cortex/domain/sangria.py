@@ -79,13 +79,21 @@ class Mood:
         if read.fear_greed is not None:
             self._fear_greed.add(known_at, Decimal(read.fear_greed))
 
+    def dominance(self, at: int) -> tuple[Decimal, Decimal] | None:
+        """Bitcoin's share of the market in percent, 24 h before and now; None: not known."""
+        return self._dominance.day_before_and_now(at)
+
+    def market_cap(self, at: int) -> tuple[Decimal, Decimal] | None:
+        """The market's value in USD, 24 h before and now; None: not known."""
+        return self._cap.day_before_and_now(at)
+
     def dominance_change(self, at: int) -> float | None:
         """By what fraction bitcoin's share of the market changed in 24 h; None: not known."""
-        return _change(self._dominance.day_before_and_now(at))
+        return _change(self.dominance(at))
 
     def cap_change(self, at: int) -> float | None:
         """By what fraction the market's value changed in 24 h; None: not known."""
-        return _change(self._cap.day_before_and_now(at))
+        return _change(self.market_cap(at))
 
     def fear_greed(self, at: int) -> float | None:
         """The index, 0 (fear) to 100; None: not known."""
@@ -110,8 +118,7 @@ class Mood:
         return None
 
     def _flight(self, at: int) -> str | None:
-        dominance = self._dominance.day_before_and_now(at)
-        cap = self._cap.day_before_and_now(at)
+        dominance, cap = self.dominance(at), self.market_cap(at)
         if dominance is None or cap is None or dominance[1] <= dominance[0] or cap[1] >= cap[0]:
             return None
         fall = (cap[0] - cap[1]) / cap[0] * 100
