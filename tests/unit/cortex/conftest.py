@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from nexus_common.contracts.envelope import Envelope
+from nexus_common.contracts.instrument import Group, Instrument, InstrumentKind, InstrumentsListed
 from nexus_common.contracts.market import Bar, Candle, CandlesBackfilled, CandlesClosed
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.signal import JudgeMarket
@@ -22,13 +25,16 @@ from nexus_common.runtime.ports import Turn
 from nexus_common.runtime.store.memory import MemoryStore
 from nexus_cortex.domain.sangria import BTC, Mood
 from nexus_cortex.handlers import CortexReactor
-from nexus_market.candles import Series, fold, from_millis, to_millis
-from nexus_market.features import FeatureColumns
+from nexus_market.candles import Series, fold, from_millis, timeframes_from, to_millis
+from nexus_market.features import BLOCK_SLOTS, HISTORY_BARS, FeatureColumns
 from nexus_market.indicators import Bars
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "ohlcv" / "binance_spot"
 START = datetime(2024, 3, 1, tzinfo=UTC)
-Market = Mapping[Symbol, tuple[Series, Series]]
+WARM_BARS = HISTORY_BARS + BLOCK_SLOTS
+BASE_MS = 300_000
+MAKER_FEE = Decimal("0.0002")
+Market = Mapping[Symbol, Mapping[Timeframe, Series]]
 
 
 class _Noon:
@@ -78,11 +84,13 @@ class Stage:
         return envelope
 
     def warm_up(self, until: datetime) -> None:
-        for symbol, pair in self.market.items():
-            for series in pair:
+        self.hear(listing(self.market), until)
+        for symbol, held in self.market.items():
+            for series in held.values():
                 count = series.count_closed_by(to_millis(until))
-                times = series.open_time[:count].tolist()
-                bars = tuple(Bar(t, *b) for t, b in zip(times, series.bars(0, count), strict=True))
+                first = max(0, count - WARM_BARS)
+                times = series.open_time[first:count].tolist()
+                bars = tuple(Bar(t, *b) for t, b in zip(times, series.bars(first, count), strict=True))
                 event = CandlesBackfilled(
                     venue=Venue.BINANCE, symbol=symbol, timeframe=series.timeframe, source="test", bars=bars
                 )
@@ -90,8 +98,8 @@ class Stage:
 
     def close(self, at: datetime) -> Envelope[Event] | None:
         candles = []
-        for symbol, pair in self.market.items():
-            for series in pair:
+        for symbol, held in self.market.items():
+            for series in held.values():
                 index = series.count_closed_by(to_millis(at)) - 1
                 if index >= 0 and int(series.close_time[index]) == to_millis(at):
                     candles.append(Candle(symbol, series.timeframe, *series.bars(index, index + 1)[0]))
@@ -106,9 +114,9 @@ class Stage:
             await self.desk.commit()
 
     async def play(self, first: datetime, last: datetime) -> None:
-        at = first
+        at, step = first, min(timeframe.duration for held in self.market.values() for timeframe in held)
         while at < last:
-            at += timedelta(minutes=15)
+            at += step
             if self.close(at) is not None:
                 await self.turn(at)
 
@@ -119,53 +127,88 @@ class Stage:
         return [recorded.event for recorded in await self.store.read_categories(["signal"], limit=100_000)]
 
 
-def _walk(seed: int, count: int) -> Series:
-    """Quiet weeks, then trends and a crash, with holes: enough for every rule to hold somewhere."""
+def listing(market: Market) -> InstrumentsListed:
+    """The instruments of a market as the venue lists them."""
+    instruments = tuple(
+        Instrument(
+            venue=Venue.BINANCE,
+            symbol=symbol,
+            kind=InstrumentKind.PERPETUAL,
+            base=symbol.removesuffix("USDT"),
+            quote="USDT",
+            group=Group.MAJOR,
+            tick_size=Decimal("0.01"),
+            step_size=Decimal("0.001"),
+            min_quantity=Decimal("0.001"),
+            min_notional=Decimal(5),
+            max_leverage=20,
+            maker_fee=MAKER_FEE,
+            taker_fee=Decimal("0.0005"),
+            maintenance_margin=Decimal("0.004"),
+        )
+        for symbol in market
+    )
+    return InstrumentsListed(venue=Venue.BINANCE, instruments=instruments)
+
+
+def _walk(seed: int, count: int, *, ranging: bool = False) -> Series:
+    """Quiet weeks, then trends and a crash, with holes: enough for every rule to hold somewhere.
+
+    One that is `ranging` swings around its first price until the last three days.
+    """
     random = np.random.default_rng(seed)
     common = np.random.default_rng(99)
-    wild = np.where(np.arange(count) // 480 % 2, 5.0, 1.0)
-    drift = np.repeat(common.normal(0.0, 0.0012, count // 40 + 1), 40)[:count]
-    drift[count - 300 : count - 200 : 3] -= 0.012
-    noise = common.normal(0.0, 0.0015, count) + random.normal(0.0, 0.0015, count)
-    drift, noise = drift * wild, noise * wild
-    close = 100.0 * np.cumprod(1.0 + drift + noise)
+    wild = np.where(np.arange(count) // 1_440 % 2, 5.0, 1.0)
+    drift = np.repeat(common.normal(0.0, 0.0004, count // 120 + 1), 120)[:count]
+    drift[count - 900 : count - 600 : 9] -= 0.012
+    noise = common.normal(0.0, 0.0009, count) + random.normal(0.0, 0.0009, count)
+    change = (drift + noise) * wild
+    if ranging:
+        away = 0.0
+        for bar in range(count - 900):
+            change[bar] = noise[bar] - 0.03 * away
+            away += change[bar]
+    close = 100.0 * np.cumprod(1.0 + change)
     opened = np.concatenate(([100.0], close[:-1]))
     high, low = np.maximum(opened, close) * 1.0005, np.minimum(opened, close) * 0.9995
     columns = [np.round(column, 3) for column in (opened, high, low, close, random.random(count) * 9.0 + 1.0)]
-    times = to_millis(START) + np.arange(count, dtype=np.int64) * 900_000
+    times = to_millis(START) + np.arange(count, dtype=np.int64) * BASE_MS
     kept = np.flatnonzero(random.random(count) > 0.01)
-    return Series(Timeframe.M15, times[kept], *(column[kept] for column in columns))
+    return Series(Timeframe.M5, times[kept], *(column[kept] for column in columns))
 
 
-def _both(base: Series) -> tuple[Series, Series]:
+def _folded(base: Series) -> Mapping[Timeframe, Series]:
     end = int(base.close_time[-1])
-    return fold(base, Timeframe.M15, end), fold(base, Timeframe.H4, end)
+    return {timeframe: fold(base, timeframe, end) for timeframe in timeframes_from(base.timeframe)}
 
 
 @pytest.fixture(scope="session")
 def synthetic_market() -> Market:
-    """Four instruments over 40 days; only DOGE and SOL are shark targets."""
+    """Four instruments over 40 days of 5m bars; only DOGE and SOL are shark targets, ETH ranges."""
     symbols = [Symbol(name) for name in ("BTCUSDT", "DOGEUSDT", "ETHUSDT", "SOLUSDT")]
-    return {symbol: _both(_walk(seed, 3_840)) for seed, symbol in enumerate(symbols)}
+    return {
+        symbol: _folded(_walk(seed, 11_520, ranging=symbol == "ETHUSDT"))
+        for seed, symbol in enumerate(symbols)
+    }
 
 
 @pytest.fixture(scope="session")
 def recorded_market() -> Market:
-    """BTC, DOGE and LTC in the spring of 2021."""
+    """BTC, DOGE and LTC in the spring of 2021, from 1m bars."""
     pl = pytest.importorskip("polars")
-    market: dict[Symbol, tuple[Series, Series]] = {}
+    market: dict[Symbol, Mapping[Timeframe, Series]] = {}
     for symbol in (Symbol("BTCUSDT"), Symbol("DOGEUSDT"), Symbol("LTCUSDT")):
         path = REAL / f"{symbol}-1m.parquet"
         if not path.exists():
             pytest.skip("the recorded market is not here")
         frame = pl.read_parquet(path)
         columns = [frame[name].to_numpy().copy() for name in ("open", "high", "low", "close", "volume")]
-        market[symbol] = _both(Series(Timeframe.M1, frame["open_time"].to_numpy().copy(), *columns))
+        market[symbol] = _folded(Series(Timeframe.M1, frame["open_time"].to_numpy().copy(), *columns))
     return market
 
 
 def mood_of(market: Market) -> Mood:
-    mood, (btc, _) = Mood(), market[BTC]
+    mood, btc = Mood(), market[BTC][Timeframe.M15]
     for opened, first, last in zip(
         btc.open_time.tolist(), btc.open.tolist(), btc.close.tolist(), strict=True
     ):
@@ -187,6 +230,16 @@ def stage() -> Callable[..., Stage]:
         return Stage(lambda: CortexReactor(**arguments), market)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def live(synthetic_market: Market) -> Stage:
+    """Cortex, having judged the last six days of the market row by row."""
+    run = Stage(CortexReactor, synthetic_market)
+    run.warm_up(START + timedelta(days=34))
+    with asyncio.Runner() as runner:
+        runner.run(run.play(START + timedelta(days=34), START + timedelta(days=40)))
+    return run
 
 
 @pytest.fixture
