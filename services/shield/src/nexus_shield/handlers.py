@@ -50,7 +50,7 @@ MARKET_RECALL = 4_000
 of three venues', and the backfill of a start is some hundreds; a process that never stopped forgets the rest."""
 
 Heard = Sequence[Envelope[Event]]
-Marked = tuple[RiskState, Decimal, date, User]
+Marked = tuple[RiskState, Decimal, date, User, int]
 Requests = dict[tuple[UUID, int], EntryRequest]
 
 
@@ -118,7 +118,7 @@ class ShieldReactor:
             state: RiskState = await desk.state(RISK, account.account)
             user = self._world.user_of(account)
             if not state.holdings:
-                if self._marked.get(account.account) != (state, wallet, at.date(), user):
+                if self._marked.get(account.account) != (state, wallet, at.date(), user, 0):
                     return None
                 continue
             bands = quiet_bands(self._world, account, state, user.settings)
@@ -269,7 +269,9 @@ class ShieldReactor:
                 continue
             user = self._world.user_of(account)
             state: RiskState = await desk.state(RISK, account.account)
-            if not state.holdings and self._marked.get(account.account) == (state, wallet, day, user):
+            # Prices matter to what is held: without positions there is no market event to wait for.
+            marking = (state, wallet, day, user, self._world.market.number if state.holdings else 0)
+            if self._marked.get(account.account) == marking:
                 continue
             equity = self._world.equity(account, state)
             if equity.unpriced:
@@ -280,7 +282,7 @@ class ShieldReactor:
                 cause = derived(step_id(account.venue, 0, turn.at), f"equity {equity.amount:f}")
                 await self._send(account.account, command, desk, cause, None)
                 state = await desk.state(RISK, account.account)
-            self._marked[account.account] = (state, wallet, day, user)
+            self._marked[account.account] = (state, *marking[1:])
 
     async def _judge_signals(self, turn: Turn, batch: Heard, desk: Desk) -> None:
         """By account, then exits first, confidence falling, instrument: the same order in every runner."""

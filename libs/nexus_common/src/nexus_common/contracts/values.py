@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, NewType
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
@@ -23,8 +24,12 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+@lru_cache(4_096)
 def format_instant(moment: datetime) -> str:
-    """UTC with microseconds, always of the same length; raises ValueError for a time without a zone."""
+    """UTC with microseconds, always of the same length; raises ValueError for a time without a zone.
+
+    Remembered: all messages of a market instant carry the same few times.
+    """
     if moment.tzinfo is not UTC:
         moment = _utc(moment)
     return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

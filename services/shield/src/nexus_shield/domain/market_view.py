@@ -185,6 +185,11 @@ class MarketView:
         return self._watches.get(venue, NO_BARS)
 
     @property
+    def number(self) -> int:
+        """How many market events were heard: nothing is known anew while it stays the same."""
+        return self._number
+
+    @property
     def shows_fall(self) -> bool:
         return bool(self._falls)
 
