@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nexus_common.runtime.bus import topology
@@ -71,6 +71,7 @@ class MemoryBus:
         self._available = True
         self._more = asyncio.Event()
         self._listeners: list[_Listening] = []
+        self._answering: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
 
     async def publish(self, subject: str, data: bytes, headers: Mapping[str, str], message_id: str) -> None:
         self._require()
@@ -109,6 +110,29 @@ class MemoryBus:
 
     def listen(self, subjects: Sequence[str]) -> _Listening:
         return _Listening(self._listeners, [subject.split(".") for subject in subjects])
+
+    async def say(self, subject: str, data: bytes) -> None:
+        self._require()
+        for listener in self._listeners:
+            listener.hear(subject, data)
+
+    async def ask(self, subject: str, data: bytes, timeout: float) -> bytes:
+        self._require()
+        reply = self._answering.get(subject)
+        if reply is None:
+            raise BusUnavailable(f"nobody answers {subject}")
+        try:
+            async with asyncio.timeout(timeout):
+                return await reply(data)
+        except TimeoutError as error:
+            raise BusUnavailable(f"nobody answers {subject} within {timeout:g} s") from error
+
+    async def answer(self, subject: str, reply: Callable[[bytes], Awaitable[bytes]]) -> None:
+        self._answering[subject] = reply
+        try:
+            await asyncio.Future()
+        finally:
+            del self._answering[subject]
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:

@@ -4,6 +4,8 @@ nexus.<category>.<event>.<partition>[.<venue>.<symbol>]    an event, on EVENTS
 nexus.turn.<service>                                       the right to take a turn, on EVENTS
 nexus.tick.<venue>.<symbol>                                prices, on TICKS, gone after minutes
 nexus.parked.<durable>                                     what a consumer could not read, on PARKED
+nexus.nudge                                                a step is wanted now; kept nowhere
+nexus.ask.price.<venue>                                    a question to ingest and its answer; kept nowhere
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ EVENTS: Final = Stream(
 TICKS: Final = Stream("TICKS", (f"{ROOT}.tick.>",), age_seconds=600)
 PARKED: Final = Stream("PARKED", (f"{ROOT}.parked.>",), age_seconds=0)
 STREAMS: Final = (EVENTS, TICKS, PARKED)
+NUDGE: Final = f"{ROOT}.nudge"
 
 
 def owned_by(service: Service) -> tuple[str, ...]:
@@ -95,6 +98,10 @@ def turn_subject(service: Service) -> str:
 
 def tick_subject(venue: Venue, symbol: Symbol) -> str:
     return f"{ROOT}.tick.{venue}.{escaped(symbol)}"
+
+
+def price_question(venue: Venue) -> str:
+    return f"{ROOT}.ask.price.{venue}"
 
 
 def parked_subject(durable: str) -> str:

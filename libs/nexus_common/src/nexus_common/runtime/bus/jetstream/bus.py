@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+
+import nats.errors
 
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.bus.jetstream.link import NOT_FOUND, ApiError, Link
@@ -10,6 +13,7 @@ from nexus_common.runtime.bus.jetstream.listener import Listener
 from nexus_common.runtime.bus.jetstream.publisher import Publisher
 from nexus_common.runtime.bus.jetstream.puller import Floor, Puller, Receipt
 from nexus_common.runtime.bus.transport import Message, Parked, parked_from, parked_headers
+from nexus_common.runtime.errors import BusUnavailable
 from nexus_common.runtime.ports import Delivery
 
 PARKED = topology.PARKED.name
@@ -60,6 +64,25 @@ class JetStreamBus:
     def listen(self, subjects: Sequence[str]) -> Listener:
         """What is published from now on, without a memory of how far we are."""
         return Listener(self._link, subjects)
+
+    async def say(self, subject: str, data: bytes) -> None:
+        """To whoever listens right now, without an acknowledgement; raises BusUnavailable."""
+        try:
+            await self._link.client.publish(subject, data)
+        except (nats.errors.Error, OSError) as error:
+            raise BusUnavailable(f"{subject} cannot be said: {error!r}") from error
+
+    async def ask(self, subject: str, data: bytes, timeout: float) -> bytes:
+        """A question to whoever answers this subject; raises BusUnavailable when nobody does within `timeout`."""
+        return await self._link.ask(subject, data, timeout)
+
+    async def answer(self, subject: str, reply: Callable[[bytes], Awaitable[bytes]]) -> None:
+        """Answer questions one after the other, until cancelled. A loss of the connection loses those under way."""
+        async with aclosing(Listener(self._link, [subject]).messages()) as questions:
+            async for question in questions:
+                data = await reply(question.data)
+                with suppress(nats.errors.Error, OSError):
+                    await question.respond(data)
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Never fails: what is not acknowledged comes again."""

@@ -134,8 +134,8 @@ class Link:
 
     async def api(self, subject: str, request: Mapping[str, Any] | None = None) -> Any:
         """Ask the JetStream API; raises ApiError or BusUnavailable."""
-        answer = await self._ask(f"$JS.API.{subject}", b"" if request is None else orjson.dumps(request))
-        fields = orjson.loads(answer.data)
+        payload = b"" if request is None else orjson.dumps(request)
+        fields = orjson.loads(await self.ask(f"$JS.API.{subject}", payload, API_SECONDS))
         if "error" not in fields:
             return fields
         problem = fields["error"]
@@ -143,17 +143,17 @@ class Link:
             raise BusUnavailable(f"JetStream is not available: {problem.get('description')}")
         raise ApiError(subject, problem)
 
-    async def _ask(self, subject: str, payload: bytes) -> Msg:
-        """A request that ends with the connection: the answer to it would never come."""
-        asking = asyncio.ensure_future(self.client.request(subject, payload, timeout=API_SECONDS))
+    async def ask(self, subject: str, payload: bytes, timeout: float) -> bytes:
+        """A request that ends with the connection: the answer to it would never come. Raises BusUnavailable."""
+        asking = asyncio.ensure_future(self.client.request(subject, payload, timeout=timeout))
         self._asking.add(asking)
         try:
             await asyncio.wait([asking])
             if asking.cancelled():
                 raise BusUnavailable(f"the connection to NATS broke before {subject} was answered")
-            return asking.result()
+            return asking.result().data
         except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise BusUnavailable(f"JetStream does not answer {subject}: {error!r}") from error
+            raise BusUnavailable(f"nobody answers {subject}: {error!r}") from error
         finally:
             asking.cancel()
             self._asking.discard(asking)

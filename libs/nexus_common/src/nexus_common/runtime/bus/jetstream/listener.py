@@ -8,8 +8,8 @@ the connection is broken is not heard.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
 from typing import Final
 
 import nats.errors
@@ -33,15 +33,21 @@ class Listener:
         self._subjects = list(subjects)
         self._client: Client | None = None
         self._subscriptions: list[Subscription] = []
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(WAITING_MAX)
+        self._queue: asyncio.Queue[Msg] = asyncio.Queue(WAITING_MAX)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        async with aclosing(self.messages()) as messages:
+            async for message in messages:
+                yield message.data
+
+    async def messages(self) -> AsyncGenerator[Msg, None]:
+        """Each as the client gave it, with the address that an answer goes to."""
         try:
             while True:
                 await self._subscribe()
-                data = await self._next()
-                if data is not None:
-                    yield data
+                message = await self._next()
+                if message is not None:
+                    yield message
                 while not self._queue.empty():
                     yield self._queue.get_nowait()
         finally:
@@ -59,7 +65,7 @@ class Listener:
             await client.flush()
             self._client = client
 
-    async def _next(self) -> bytes | None:
+    async def _next(self) -> Msg | None:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 return await self._queue.get()
@@ -75,4 +81,4 @@ class Listener:
         if self._queue.full():
             self._queue.get_nowait()
             self.missed += 1
-        self._queue.put_nowait(msg.data)
+        self._queue.put_nowait(msg)
