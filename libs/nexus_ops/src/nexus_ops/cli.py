@@ -24,6 +24,7 @@ from nexus_ops.commands import (
     tape,
     ticks,
     trading,
+    training,
     venues,
     whatif,
 )
@@ -42,6 +43,7 @@ explaining.register(app)
 whatif.register(app)
 signals.register(app)
 models.register(app)
+training.register(app)
 trading.register(app)
 maintaining.register(app)
 venues.register(app)
