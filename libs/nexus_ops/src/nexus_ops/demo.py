@@ -19,7 +19,7 @@ from nexus_ops.ledger import Ledger, fetch_ledger
 from nexus_ops.replay import Outcome, replay
 from nexus_ops.stack.house import House
 from nexus_ops.statement import compare, exchange_statement
-from nexus_ops.story import find_story, render, tell
+from nexus_ops.story import background_of, find_story, render, tell
 from nexus_ops.summary import Summary, differences, store_book, summarise
 
 POLL_SECONDS = 0.2
@@ -121,7 +121,8 @@ async def judge(store: EventStore, exchange_url: str, cortex: Any, advance: Adva
     replayed = await replay(store, cortex, count)
     story = ""
     if summary.example_trade is not None:
-        story = render(tell(await find_story(store, summary.example_trade)))
+        found = await find_story(store, summary.example_trade)
+        story = render(tell(found, await background_of(store, found)))
     report = DemoReport(summary, ledger, await _apart(store, exchange_url), replayed, story, 0.0, 0.0)
     report.problems.extend(differences(ours, ledger.accounts))
     report.problems.extend(report.apart)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -13,8 +13,11 @@ from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.message import Event
 from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.ports import EventStore
+from nexus_cortex.domain.sangria import Mood
 from nexus_ops.decisions import events_of
 from nexus_ops.layout import chapters
+from nexus_ops.macro_context import macro_context, recorded_mood
+from nexus_ops.regime_words import read_by
 
 STORIES = ("signal", "risk", "guard", "trade", "order", "session")
 
@@ -57,11 +60,45 @@ def _is_named(recorded: Recorded[Event], wanted: str) -> bool:
     )
 
 
-def tell(story: Sequence[Recorded[Event]]) -> list[Line]:
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What a signal of a story stood on besides itself: the regime read by then, and the market as a whole."""
+
+    regimes: Sequence[signal.RegimeRead] = ()
+    mood: Mood | None = None
+
+    def lines(self, event: signal.SignalRaised) -> list[tuple[str, str]]:
+        read = [each for each in self.regimes if each.candle_close <= event.candle_close][-1:]
+        lines = [("Regime", sentence) for each in read for sentence in _regime(each)]
+        if self.mood is not None:
+            context = macro_context(self.mood, event.candle_close)
+            lines += [("Market as a whole", sentence) for sentence in context.lines()]
+        return lines
+
+
+async def background_of(store: EventStore, story: Sequence[Recorded[Event]]) -> Background:
+    """The background of the signals of a story."""
+    streams = {each.envelope.stream for each in story if isinstance(each.event, signal.SignalRaised)}
+    regimes = [
+        recorded.event
+        for stream in sorted(streams)
+        for recorded in await store.read_stream(stream)
+        if isinstance(recorded.event, signal.RegimeRead)
+    ]
+    return Background(regimes, await recorded_mood(store))
+
+
+def _regime(read: signal.RegimeRead) -> Iterator[str]:
+    yield f"{read.regime} since {read.candle_close:%Y-%m-%d %H:%M}, confidence {short(read.confidence)}"
+    yield from read_by(read.model_version, read.fallback, read.inputs)
+
+
+def tell(story: Sequence[Recorded[Event]], background: Background | None = None) -> list[Line]:
     """The story in plain sentences, chapter by chapter."""
+    known = background or Background()
     lines: list[Line] = []
     for recorded in story:
-        for chapter, text in _sentences(recorded):
+        for chapter, text in _sentences(recorded, known):
             lines.append(Line(chapter, text, recorded.envelope.event_id, recorded.global_position))
     return lines
 
@@ -71,12 +108,12 @@ def render(lines: Iterable[Line]) -> str:
     return chapters((line.chapter, line.text) for line in lines)
 
 
-def _sentences(recorded: Recorded[Event]) -> list[tuple[str, str]]:
+def _sentences(recorded: Recorded[Event], background: Background) -> list[tuple[str, str]]:
     event = recorded.event
     at = f"{recorded.envelope.occurred_at:%Y-%m-%d %H:%M}"
     match event:
         case signal.SignalRaised():
-            return _signal(event, at)
+            return _signal(event, at, background)
         case risk.EntryApproved() | risk.EntryRefused():
             return _verdict(event, at)
         case risk.ExitApproved():
@@ -89,21 +126,39 @@ def _sentences(recorded: Recorded[Event]) -> list[tuple[str, str]]:
             return []
 
 
-def _signal(event: signal.SignalRaised, at: str) -> list[tuple[str, str]]:
-    regime = event.regime or "not read"
+def _signal(event: signal.SignalRaised, at: str, background: Background) -> list[tuple[str, str]]:
+    obeyed = "which lets it trade" if event.within_regime else "which calls for another: chosen by hand"
     return [
         (
             "Candle",
             f"{at}  {event.symbol} on {event.venue} closed a {event.timeframe} bar at {plain(event.price)}",
         ),
         ("Features", "  ".join(f"{name} {short(value)}" for name, value in sorted(event.features.items()))),
-        ("Regime", f"{regime}, read by {event.model_version}"),
+        ("Regime", f"{event.regime or 'not read'}, read by {event.model_version or 'nobody'}, {obeyed}"),
+        *background.lines(event),
         (
             "Signal",
-            f"{event.strategy} wants to {event.action.replace('_', ' ')}, confidence {short(event.confidence)}",
+            f"{event.strategy} on {event.timeframe} wants to {event.action.replace('_', ' ')}, "
+            f"confidence {short(event.confidence)}",
         ),
         *(("Signal", f"because {reason}") for reason in event.reasons),
+        *(("Signal", sentence) for sentence in _leaving(event)),
     ]
+
+
+def _leaving(event: signal.SignalRaised) -> Iterator[str]:
+    if event.ladder is not None:
+        ladder = event.ladder
+        yield (
+            f"a ladder around {plain(ladder.centre)}: {ladder.levels} levels a side, {short(ladder.spacing)} apart, "
+            f"the stop {short(ladder.stop_beyond)} beyond the last"
+        )
+    elif event.plan is not None:
+        plan = event.plan
+        yield (
+            f"the plan: stop {short(plan.stop_distance)}, target {short(plan.target_distance)} from the entry, "
+            f"then a trail of {short(plan.trail_distance)}; out after {plan.time_stop_bars} candles at the latest"
+        )
 
 
 def _verdict(event: risk.EntryApproved | risk.EntryRefused, at: str) -> list[tuple[str, str]]:
@@ -117,6 +172,8 @@ def _verdict(event: risk.EntryApproved | risk.EntryRefused, at: str) -> list[tup
             f"margin {short(event.margin)}, stop {plain(event.stop)}, {short(event.risk)} at risk of "
             f"{short(event.equity)} equity"
         )
+        if event.ladder is not None:
+            text += f"; every rung for {plain(event.ladder.level_quantity)}"
     else:
         text = f"{at}  refused: {event.reason}"
     return [*lines, ("Verdict", text)]
@@ -139,6 +196,8 @@ def _trade(event: Event, at: str) -> list[tuple[str, str]]:
             return [("Protection", f"{at}  {event.reason}: {_protection(event)}")]
         case trade.ProtectionFailed():
             return [("Protection", f"{at}  FAILED: {event.detail}")]
+        case trade.LadderFilled():
+            return [("Ladder", f"{at}  {_rung(event)}")]
         case trade.TradeReduced():
             left = f"{plain(event.quantity)} left"
             return [
@@ -152,6 +211,14 @@ def _trade(event: Event, at: str) -> list[tuple[str, str]]:
             return [("Result", f"{at}  {_result(event)}")]
         case _:
             return []
+
+
+def _rung(event: trade.LadderFilled) -> str:
+    held = "nothing" if not event.quantity else f"{plain(event.quantity)} {event.direction}"
+    return (
+        f"rung {event.rung} {event.side} at {plain(event.price)}: {held} held, earned {short(event.earned)}, "
+        f"fees {short(event.fees)}"
+    )
 
 
 def _protection(event: trade.ProtectionSet) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, cast
 
 from nexus_common.contracts.envelope import Recorded
@@ -21,6 +20,7 @@ from nexus_cortex.handlers import CortexReactor
 from nexus_ops.decisions import events_of
 from nexus_ops.macro_context import MacroContext, macro_context, recorded_mood
 from nexus_ops.recorded_models import recorded_reigns
+from nexus_ops.regime_words import read_by
 from nexus_ops.rules_now import RulesNow, rules_now
 from nexus_ops.timetravel import folded, last_close
 from nexus_shield.domain.guard import GuardState
@@ -100,13 +100,6 @@ class WhyNot:
         beside = f", and {' and '.join(now.also)} beside it" if now.also else ""
         yield f"at the last close {now.regime} with confidence {now.confidence:.2f}: {now.strategy}{beside}"
         yield from read_by(now.model_version, now.fallback, now.inputs)
-
-
-def read_by(model: str, fallback: str, inputs: Mapping[str, Decimal]) -> Iterator[str]:
-    """Who read a regime, why not the model, and the figures it rests on."""
-    yield f"read by {model}" + (f", because {fallback}" if fallback else "")
-    if inputs:
-        yield "figures: " + "  ".join(f"{name} {value:.4g}" for name, value in sorted(inputs.items()))
 
 
 def _refusal(recorded: Recorded[Event]) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from nexus_ops.commands import options
 from nexus_ops.composition import cortex_reactor, settings_of_home
 from nexus_ops.layout import chapters
 from nexus_ops.output import console, pairs, print_json, print_text
-from nexus_ops.story import Line, find_story, render, tell
+from nexus_ops.story import Line, background_of, find_story, render, tell
 from nexus_ops.timetravel import Rows, Subject, instant_or_now, look
 from nexus_ops.why_not import WhyNot
 from nexus_ops.why_not import why_not as explain
@@ -43,7 +43,8 @@ def why(
 
 async def _story(home: Path, wanted: str) -> list[Line]:
     async with opened_store(home) as store:
-        return tell(await find_story(store, wanted))
+        story = await find_story(store, wanted)
+        return tell(story, await background_of(store, story))
 
 
 def why_not(
