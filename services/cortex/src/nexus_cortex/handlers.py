@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from nexus_common.contracts import ids
 from nexus_common.contracts.envelope import Envelope
-from nexus_common.contracts.instrument import InstrumentsListed
-from nexus_common.contracts.macro import MacroRead
-from nexus_common.contracts.market import Bar, Candle, CandleCorrected, CandlesBackfilled, CandlesClosed
+from nexus_common.contracts.market import CandlesClosed
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.session import SessionOpened, StrategyChosen
 from nexus_common.contracts.signal import JudgeMarket
@@ -27,21 +25,16 @@ from nexus_cortex.domain.evaluation import (
     by_rules,
     evaluate,
 )
-from nexus_cortex.domain.micro import MICRO, Micro, micro_of_history, no_micro
-from nexus_cortex.domain.regime import NO_MACRO, MacroTrend, macro_trend
-from nexus_cortex.domain.sangria import BTC, Mood
+from nexus_cortex.domain.memory import Key, MarketMemory
 from nexus_cortex.domain.signals import SIGNALS
 from nexus_cortex.domain.strategies import AUTO, with_parameters, with_timeframes
 from nexus_cortex.domain.strategies.shark import SHARK_TARGETS
 from nexus_cortex.domain.strategies.strategy import MarketView, Strategy
 from nexus_market.candles import slot_millis, to_millis
-from nexus_market.features import FeatureColumns, History, Row
 
-MACRO: Final = Timeframe.H4
 # Macro figures are looked back on for a day; polled once a minute that is 1,440 readings.
 MACRO_READINGS: Final = 4_000
 
-Key = tuple[Venue, Symbol]
 # A candle by its timeframe, instrument and open time (milliseconds).
 Close = tuple[Timeframe, Key, int]
 
@@ -106,16 +99,12 @@ class CortexReactor:
                 f"strategy {strategy!r} does not exist; choose {AUTO}, {', '.join(self._table)}"
             )
         self._strategy = strategy
-        self._targets = frozenset(shark_targets)
         self._owns = owns
         self._scans = dict(scans or {})
         self._scanned = {key for _, key in self._scans}
         self._due = _due(self._scans)
         self._read_regimes = read_regimes
-        self._mood = Mood()
-        self._series: dict[Timeframe, dict[Key, History]] = {timeframe: {} for timeframe in Timeframe}
-        self._macro_trends: dict[Key, tuple[int, MacroTrend]] = {}
-        self._fees: dict[Key, float] = {}
+        self._memory = MarketMemory(shark_targets, self._scanned)
         self._wishes: dict[UserId, Wish] = {}
         self._done = (0, 0)
         self._step = 0
@@ -134,20 +123,10 @@ class CortexReactor:
 
     def observe(self, envelope: Envelope[Event]) -> None:
         match envelope.event:
-            case CandlesClosed() as event:
-                self._take_candles(event)
-            case CandleCorrected() as event:
-                self._take_correction(event)
-            case CandlesBackfilled() as event:
-                self._take_history(event)
-            case MacroRead() as event:
-                self._mood.hear_macro(event)
-            case InstrumentsListed() as event:
-                self._take_fees(event)
             case SessionOpened() | StrategyChosen() as event:
                 self._take_wish(event.user, event.strategy, envelope.occurred_at)
-            case _:
-                pass
+            case event:
+                self._memory.hear(event)
 
     async def resume(self, desk: Desk) -> None:
         """Nothing is ever left open here: a close is judged whole or, at the same turn again, anew."""
@@ -177,12 +156,13 @@ class CortexReactor:
 
         Most close at the time of the turn. At a live venue slow ones come later, in a step of their own.
         """
-        held, slot = self._series[timeframe], slot_millis(timeframe)
         closing = {
-            key for each, key, opened in self._closed if each is timeframe and _last(held, key) == opened
+            key
+            for each, key, opened in self._closed
+            if each is timeframe and self._memory.last_open_time(timeframe, key) == opened
         }
-        if now % slot == 0:
-            closing |= {key for key, series in held.items() if series.last_open_time == now - slot}
+        if now % slot_millis(timeframe) == 0:
+            closing.update(self._memory.standing_at(timeframe, now - slot_millis(timeframe)))
             closing.update(self._due.get((timeframe, now), ()))
         return sorted(key for key in closing if self._owns(instrument_key(*key)))
 
@@ -191,7 +171,7 @@ class CortexReactor:
         now = to_millis(at)
         closing = self._closing(timeframe, now)
         heard = [key for key in closing if key not in self._scanned]
-        views = [self._view(timeframe, key) for key in heard]
+        views = [self._memory.view(timeframe, key) for key in heard]
         evaluations = dict(
             zip(heard, evaluate(views, timeframe, strategies, self._read_regimes), strict=True)
         )
@@ -210,13 +190,13 @@ class CortexReactor:
 
         The main one comes first; a timeframe without a candle is absent.
         """
-        strategies = list(self._table.values())
+        key, strategies = (venue, symbol), list(self._table.values())
         return [
             evaluation
             for timeframe in self.timeframes
-            if (venue, symbol) in self._series[timeframe]
+            if self._memory.last_open_time(timeframe, key) is not None
             for evaluation in evaluate(
-                [self._view(timeframe, (venue, symbol))], timeframe, strategies, self._read_regimes
+                [self._memory.view(timeframe, key)], timeframe, strategies, self._read_regimes
             )
         ]
 
@@ -226,88 +206,16 @@ class CortexReactor:
 
     def looked_back(self) -> list[MarketView]:
         """Of every instrument all closes of the main view that are held, with the macro view as of each of them."""
-        return [
-            replace(
-                self._view(MAIN, key),
-                bars=_all_rows(series),
-                macro=macro_trend(_all_rows(self._history(*key, MACRO))),
-            )
-            for key, series in sorted(self._series[MAIN].items())
-            if len(series)
-        ]
-
-    def _view(self, timeframe: Timeframe, key: Key) -> MarketView:
-        """What may be seen of an instrument at its last close."""
-        return MarketView(
-            bars=self._series[timeframe][key].columns(),
-            macro=self._direction(key),
-            mood=self._mood,
-            venue=key[0],
-            is_shark_target=key[1] in self._targets,
-            maker_fee=self._fees.get(key),
-            symbol=key[1],
-            micro=self._micro(key),
-        )
-
-    def _micro(self, key: Key) -> Micro:
-        series = self._series[MICRO].get(key)
-        return no_micro if series is None else micro_of_history(series)
-
-    def _direction(self, key: Key) -> MacroTrend:
-        """Where the macro view points, read once for each of its candles."""
-        series = self._series[MACRO].get(key)
-        last = None if series is None else series.last_open_time
-        if series is None or last is None:
-            return NO_MACRO
-        known = self._macro_trends.get(key)
-        if known is None or known[0] != last:
-            known = self._macro_trends[key] = (last, macro_trend(series.columns()))
-        return known[1]
+        return self._memory.looked_back()
 
     def _choice(self, at: datetime) -> Choice:
         wishes = {wish.at(at) for wish in self._wishes.values()} | {self._strategy}
         by_hand = tuple(name for name in sorted(self._table) if name in wishes)
         return Choice(self._strategy == AUTO, by_hand)
 
-    def _take_candles(self, event: CandlesClosed) -> None:
-        at = to_millis(event.at)
-        for candle in event.candles:
-            if (event.venue, candle.symbol) not in self._scanned:
-                row = _row(at - slot_millis(candle.timeframe), candle)
-                self._history(event.venue, candle.symbol, candle.timeframe).add(row)
-                self._hear_btc(event.venue, candle.symbol, candle.timeframe, row)
-
-    def _take_correction(self, event: CandleCorrected) -> None:
-        if (event.venue, event.symbol) not in self._scanned:
-            row = _row(event.now.open_time, event.now)
-            self._history(event.venue, event.symbol, event.timeframe).correct(row)
-            self._hear_btc(event.venue, event.symbol, event.timeframe, row)
-
-    def _take_history(self, event: CandlesBackfilled) -> None:
-        if (event.venue, event.symbol) in self._scanned:
-            return
-        rows = [_row(bar.open_time, bar) for bar in event.bars]
-        self._history(event.venue, event.symbol, event.timeframe).backfill(rows)
-        for row in rows:
-            self._hear_btc(event.venue, event.symbol, event.timeframe, row)
-
-    def _hear_btc(self, venue: Venue, symbol: Symbol, timeframe: Timeframe, row: Row) -> None:
-        if symbol == BTC and timeframe is MAIN:
-            self._mood.hear_btc(venue, row[0], row[1], row[4])
-
-    def _take_fees(self, event: InstrumentsListed) -> None:
-        for listed in event.instruments:
-            self._fees[listed.venue, listed.symbol] = float(listed.maker_fee)
-
     def _take_wish(self, user: UserId, strategy: str, at: datetime) -> None:
         wish = self._wishes.get(user)
         self._wishes[user] = Wish(strategy, at, None if wish is None else wish.at(at))
-
-    def _history(self, venue: Venue, symbol: Symbol, timeframe: Timeframe) -> History:
-        held = self._series[timeframe]
-        if (venue, symbol) not in held:
-            held[venue, symbol] = History(timeframe)
-        return held[venue, symbol]
 
 
 def _due(scans: Mapping[tuple[Timeframe, Key], SeriesScan]) -> dict[tuple[Timeframe, int], list[Key]]:
@@ -325,16 +233,3 @@ def _decided_on(event: Event) -> Iterator[Close]:
         at = to_millis(event.at)
         for candle in event.candles:
             yield candle.timeframe, (event.venue, candle.symbol), at - slot_millis(candle.timeframe)
-
-
-def _last(held: Mapping[Key, History], key: Key) -> int | None:
-    series = held.get(key)
-    return None if series is None else series.last_open_time
-
-
-def _all_rows(series: History) -> FeatureColumns:
-    return FeatureColumns(series.columns().window, 0, series.timeframe)
-
-
-def _row(opened: int, bar: Bar | Candle) -> Row:
-    return opened, float(bar.open), float(bar.high), float(bar.low), float(bar.close), float(bar.volume)

@@ -10,12 +10,13 @@ from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.runtime.settings_sections import CortexSettings
 from nexus_cortex.domain.evaluation import MAIN, Choice, ReadRegimes, SeriesScan, ViewOf, by_rules
+from nexus_cortex.domain.memory import MACRO, Key
 from nexus_cortex.domain.micro import MICRO, MicroSeries, no_micro
 from nexus_cortex.domain.regime import NO_MACRO, macro_trend_of
 from nexus_cortex.domain.sangria import BTC, Mood
 from nexus_cortex.domain.strategies import AUTO
 from nexus_cortex.domain.strategies.strategy import MarketView
-from nexus_cortex.handlers import MACRO, CortexReactor, Key, table_of
+from nexus_cortex.handlers import CortexReactor, table_of
 from nexus_market.indicators import Bars
 
 
