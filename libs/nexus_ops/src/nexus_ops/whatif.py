@@ -11,7 +11,7 @@ A figure that a user had set for himself stays his own, as it would in a run who
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -141,22 +141,36 @@ class _Judge:
     def take(self, account: AccountId, command: Any) -> None:
         course = self._courses[account]
         recorded = RISK.decide(command, course.recorded)
-        other = self._with_changes(account, command)
-        # Without a signal nobody asks.
-        now = () if other is None else RISK.decide(other, course.changed)
+        now: list[Event] = []
+        course.pauses = course.changed
+        for other in self._with_changes(account, command):
+            events = RISK.decide(other, course.pauses)
+            course.pauses = RISK.fold(events, course.pauses)
+            now += events
         self._compare(account, command, recorded, now)
-        course.pauses = RISK.fold(now, course.changed)
         course.recorded = RISK.fold(recorded, course.recorded)
 
-    def _with_changes(self, account: AccountId, command: Any) -> Any:
+    def _with_changes(self, account: AccountId, command: Any) -> Iterator[Any]:
+        """What stands in for a recorded command; without a signal nobody asks.
+
+        A reading of equity that leads to nothing is not on record, and with other limits one may: equity is read
+        where a verdict or a result tells it.
+        """
         figures = self._owners.figures(account, self._changed, command.at)
         match command:
-            case AssessEntry():
-                return self._asked_again(command, figures)
-            case MarkEquity() | NoteResult():
-                return replace(command, settings=_with(command.settings, figures))
+            case AssessEntry(context=context, at=at):
+                other = self._asked_again(command, figures)
+                if not context.unpriced:
+                    yield MarkEquity(context.equity, _with(context.settings, figures), at)
+                if other is not None:
+                    yield other
+            case NoteResult(equity=equity, settings=settings, at=at):
+                yield replace(command, settings=_with(settings, figures))
+                yield MarkEquity(equity, _with(settings, figures), at)
+            case MarkEquity(settings=settings):
+                yield replace(command, settings=_with(settings, figures))
             case _:
-                return command
+                yield command
 
     def _asked_again(self, command: AssessEntry, figures: Mapping[str, Decimal]) -> AssessEntry | None:
         settings = _with(command.context.settings, figures)

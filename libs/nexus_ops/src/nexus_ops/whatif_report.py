@@ -65,12 +65,7 @@ class VerdictPair:
         before, after = self.recorded, self.now
         match before, after:
             case EntryApproved(), EntryApproved():
-                same = (before.quantity, before.leverage, before.stop, before.plan) == (
-                    after.quantity,
-                    after.leverage,
-                    after.stop,
-                    after.plan,
-                )
+                same = _sized(before) == _sized(after)
                 return Fate.SAME if same else Fate.SIZE
             case EntryApproved(), _:
                 return Fate.RECORDED_ONLY
@@ -246,6 +241,10 @@ def _alike(one: SignalRaised, other: SignalRaised) -> bool:
         other.confidence,
         other.within_regime,
     )
+
+
+def _sized(verdict: EntryApproved) -> tuple[Any, ...]:
+    return verdict.quantity, verdict.leverage, verdict.stop, verdict.plan, verdict.ladder
 
 
 def _failed(verdict: EntryApproved | EntryRefused | None) -> list[str]:
