@@ -32,7 +32,7 @@ from nexus_common.contracts.session import (
     ResumeRequested,
 )
 from nexus_common.contracts.signal import SignalRaised
-from nexus_common.contracts.values import AccountId, Origin, Service, UserId, Venue
+from nexus_common.contracts.values import AccountId, Origin, Service, Symbol, UserId, Venue
 from nexus_common.runtime.ports import Desk, Turn
 from nexus_market.quiet import Quiet
 from nexus_shield.domain.account_view import Account, User
@@ -42,8 +42,10 @@ from nexus_shield.domain.leeway import quiet_bands
 from nexus_shield.domain.market_view import Bar15, Key
 from nexus_shield.domain.requests import request_by_hand, request_of_signal
 from nexus_shield.domain.risk import RISK, mark_equity
+from nexus_shield.domain.shark_shorts import shark_shorts
 from nexus_shield.domain.state import RiskState
 from nexus_shield.domain.world import World
+from nexus_shield.sentinel import Sentinel
 
 MARKET_RECALL = 4_000
 """Market events heard again after a start. 51 bars of 15m are 765 events of one venue's minutes, about 2,300
@@ -67,10 +69,13 @@ class ShieldReactor:
         guard: GuardSettings | None = None,
         recall: int = MARKET_RECALL,
         owns: Callable[[AccountId], bool] = lambda account: True,
+        shark_targets: Iterable[Symbol] = (),
     ) -> None:
-        self._guard = guard or GuardSettings()
         self._owns = owns
-        self._world = World.empty(risk or RiskSettings(), self._guard, recall)
+        guard = guard or GuardSettings()
+        self._world = World.empty(risk or RiskSettings(), guard, recall)
+        self._sentinel = Sentinel(self._world.market, guard)
+        self._shark_targets = tuple(shark_targets)
         self._marked: dict[AccountId, Marked] = {}
         self._all: tuple[Account, ...] = ()
         self._ours: tuple[Account, ...] = ()
@@ -90,6 +95,11 @@ class ShieldReactor:
 
     def observe(self, envelope: Envelope[Event]) -> None:
         self._world.observe(envelope)
+
+    @property
+    def sentinel(self) -> Sentinel:
+        """To be fed with ticks beside the turns."""
+        return self._sentinel
 
     async def resume(self, desk: Desk) -> None:
         """Nothing is left open by a crash: verdicts and equity are decided within a turn, or again."""
@@ -135,9 +145,11 @@ class ShieldReactor:
         for envelope in batch:
             if envelope.stream.startswith("session-"):
                 await self._serve(envelope, turn, desk)
-        await self._watch(turn, batch, desk)
+        declared = await self._sentinel.watch(turn, batch, desk)
         if batch:
             await self._mark_equity(turn, desk)
+        if declared is not None:
+            await self._short_sharks(declared, turn, desk)
         await self._judge_signals(turn, batch, desk)
         self._world.people.forget_ended()
         self._world.market.forget_falls()
@@ -245,20 +257,21 @@ class ShieldReactor:
         context = self._world.context(account, asked_by, request.symbol, state, guard, turn.at)
         await self._ask(account, AssessEntry(account.account, request, context, turn.at), envelope, desk)
 
-    async def _watch(self, turn: Turn, batch: Heard, desk: Desk) -> None:
-        """Release the sentinel when its time is over; then declare what the batch's bars show."""
-        until = (await desk.state(GUARD, CRYPTO)).black_swan_until
-        if until is not None and turn.at >= until:
-            release = ReleaseGuard("its time is over", turn.at)
-            await desk.handle(GUARD, CRYPTO, release, cause=timer_id("guard-release", until))
-        if not self._world.market.shows_fall:
-            return
-        for envelope in batch:
-            fall = self._world.market.take_fall(envelope.event_id)
-            if fall is not None:
-                declaration = fall.declaration(self._guard)
-                story = envelope.correlation_id
-                await desk.handle(GUARD, CRYPTO, declaration, cause=fall.cause, correlation=story)
+    async def _short_sharks(self, declared: Envelope[Event], turn: Turn, desk: Desk) -> None:
+        """A black swan is declared: entries for those who opted in."""
+        standing = (await desk.state(GUARD, CRYPTO)).standing
+        for account in self._accounts():
+            settings = self._world.user_of(account).settings
+            if not (settings.black_swan_shorts and account.takes_signals and account.venue.is_crypto):
+                continue
+            shorts = shark_shorts(
+                self._world, account.venue, self._shark_targets, settings, declared, turn.at
+            )
+            for request in shorts:
+                state: RiskState = await desk.state(RISK, account.account)
+                context = self._world.context(account, account.user, request.symbol, state, standing, turn.at)
+                command = AssessEntry(account.account, request, context, turn.at)
+                await self._send(account.account, command, desk, request.request_id, declared.correlation_id)
 
     async def _mark_equity(self, turn: Turn, desk: Desk) -> None:
         """Read every account's equity; only a reading that means something becomes a command."""

@@ -16,7 +16,7 @@ from nexus_common.contracts.feed import (
     StreamHeard,
     StreamSilent,
 )
-from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, GuardReleased
+from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, FallUnconfirmed, GuardReleased
 from nexus_common.contracts.instrument import InstrumentsChanged
 from nexus_common.contracts.market import CandleCorrected, TradingHalted, TradingResumed
 from nexus_common.contracts.message import Event
@@ -124,6 +124,8 @@ def _of_guard(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
                 yield Notice(user, Urgency.INFO, notices.amber(event))
             case GuardReleased():
                 yield Notice(user, Urgency.INFO, notices.released(event))
+            case FallUnconfirmed():
+                yield Notice(user, Urgency.ALARM, notices.fall_unconfirmed(event))
 
 
 def _crypto_longs(view: View, user: UserId) -> list[TradeView]:

@@ -48,3 +48,15 @@ class TickBatch(msgspec.Struct, frozen=True, array_like=True):
     trades: tuple[TradeTick, ...] = ()
     book: BookTick | None = None
     mark: MarkTick | None = None
+
+
+class PriceAnswer(msgspec.Struct, frozen=True, array_like=True):
+    """What a venue says by REST of an instrument right now, asked over the bus; or `problem`: why it says nothing.
+
+    `at` is the time of the last trade, ms since the Unix epoch; figures as the venue spelled them.
+    """
+
+    price: str = ""
+    mark_price: str | None = None
+    at: int = 0
+    problem: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from nexus_common.contracts.values import Symbol, Venue
@@ -14,6 +15,7 @@ from nexus_common.runtime.exchange_client import ExchangeClient
 from nexus_common.runtime.service import Context, Work
 from nexus_common.runtime.settings import NexusSettings
 from nexus_common.runtime.settings_sections import FeedsSettings
+from nexus_ingest.adapters.bus_desk import take_nudges, tell_prices
 from nexus_ingest.adapters.coinmarketcap import CoinMarketCap
 from nexus_ingest.adapters.fear_greed import FearGreed
 from nexus_ingest.adapters.macro_source import MacroSource
@@ -158,4 +160,8 @@ def build_live(context: Context, desk: WorkDesk, rounds: Rounds) -> Work:
         tape_of(settings.feeds),
         None if paper is None else paper.hear,
     )
+    context.beside.append(partial(take_nudges, context.bus, steps.agenda.nudge))
+    for venue in settings.feeds.venues:
+        if venue.is_crypto:
+            context.beside.append(partial(tell_prices, context.bus, venue, conductor.feeds))
     return conductor.run

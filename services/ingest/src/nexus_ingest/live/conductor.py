@@ -85,6 +85,11 @@ class Conductor:
         self._together_seconds = together_seconds
         self._feeds = {venue: follows.make_feed(venue, symbols) for venue, symbols in follows.symbols.items()}
 
+    @property
+    def feeds(self) -> Mapping[Venue, Feed]:
+        """The feeds as they are now."""
+        return self._feeds
+
     async def run(self) -> None:
         """Follow the markets until cancelled; what ends it is raised alone, without its groups."""
         async with AsyncExitStack() as closing:

@@ -47,15 +47,21 @@ class Agenda:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._waiting: deque[tuple[float, Known]] = deque()
         self._news = asyncio.Event()
+        self._is_nudged = False
         self._monotonic = monotonic
+
+    def nudge(self) -> None:
+        """Somebody wants a step, though nothing waits."""
+        self._is_nudged = True
+        self._news.set()
 
     def put(self, item: Known) -> None:
         self._waiting.append((self._monotonic(), item))
         self._news.set()
 
     async def wait(self, seconds: float) -> None:
-        """Until something is there, at most so long."""
-        if self._waiting:
+        """Until something is there or a step is wanted, at most so long."""
+        if self._waiting or self._is_nudged:
             return
         self._news.clear()
         try:
@@ -66,6 +72,7 @@ class Agenda:
 
     def take(self) -> list[Known]:
         """What belongs into one step: everything up to candles of a second instant, within reason."""
+        self._is_nudged = False
         taken: list[Known] = []
         instant: datetime | None = None
         too_old = self._monotonic() - DECIDED_WITHIN_SECONDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from nexus_common.contracts.instrument import Instrument, Terms
 from nexus_common.contracts.market import Bar, SessionScheduled
@@ -78,6 +78,22 @@ class Settled(NamedTuple):
 
     at: int
     rate: float
+
+
+class Latest(NamedTuple):
+    """An instrument's last trade, its time in ms, and its mark price; as the venue spells them."""
+
+    price: str
+    at: int
+    mark_price: str
+
+
+@runtime_checkable
+class PriceSource(Protocol):
+    """A venue that can be asked for what trades right now."""
+
+    async def latest(self, symbol: Symbol) -> Latest:
+        """By REST, past all streams. Raises FeedDown."""
 
 
 class Feed(Protocol):

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from nexus_common.contracts.market import Bar, SessionScheduled
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_ingest.venues.connection import Line
-from nexus_ingest.venues.feed import Listing, Settled, Sink
+from nexus_ingest.venues.feed import Latest, Listing, Settled, Sink
 from nexus_ingest.venues.socket import PATIENT, KeptSockets, Patience
 from nexus_market.instruments import DEFAULT_INSTRUMENTS, by_symbol, venue_spelling
 
@@ -26,6 +26,8 @@ class VenueRest(Protocol):
     async def listing(self) -> Listing: ...
 
     async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]: ...
+
+    async def latest(self, symbol: Symbol) -> Latest: ...
 
     async def close(self) -> None: ...
 
@@ -65,6 +67,9 @@ class PerpetualsFeed:
 
     async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]:
         return await self._rest.settlements(symbol, first, last)
+
+    async def latest(self, symbol: Symbol) -> Latest:
+        return await self._rest.latest(symbol)
 
     async def close(self) -> None:
         await self._rest.close()

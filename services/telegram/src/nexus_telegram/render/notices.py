@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nexus_common.contracts.account import AccountNoted, HandTraded, PositionDrifted, PositionLiquidated
-from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, GuardReleased
+from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, FallUnconfirmed, GuardReleased
 from nexus_common.contracts.risk import (
     BreakerReset,
     BreakerTripped,
@@ -170,6 +170,20 @@ def amber(event: AmberRaised) -> str:
     fall = money(-abs(event.evidence.fall_percent), signed=True)
     until = clock(event.longs_blocked_until)
     return f"AMBER  {event.symbol} {fall} %: no new longs until {until}, trailing stops are tightened"
+
+
+def fall_unconfirmed(event: FallUnconfirmed) -> str:
+    evidence = event.evidence
+    fall = money(-abs(evidence.fall_percent), signed=True)
+    return card(
+        f"FALL NOT CONFIRMED  {event.symbol} {fall} %",
+        [
+            ("at", event.venue),
+            ("price", figure(evidence.price)),
+            ("why", event.reason),
+            ("now", "nothing is left"),
+        ],
+    )
 
 
 def released(event: GuardReleased) -> str:

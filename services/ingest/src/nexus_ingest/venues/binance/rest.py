@@ -6,6 +6,7 @@ Server Time, Exchange Information; an address may use 2,400 a minute.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Final
 
@@ -16,10 +17,11 @@ from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_common.runtime.settings_sections import VenueSettings
 from nexus_ingest.domain.readings import UnreadableFrame
 from nexus_ingest.venues.binance.listing import read_listing
-from nexus_ingest.venues.feed import FeedDown, Listing, Settled
+from nexus_ingest.venues.feed import FeedDown, Latest, Listing, Settled
 from nexus_ingest.venues.listing import UnreadableRow
 from nexus_ingest.venues.rest import Klines, Overheard, Questions, bar, rows
 from nexus_ingest.venues.settlements import binance_settlements
+from nexus_ingest.venues.texts import check_prices
 from nexus_market.candles import to_millis
 
 PAGE: Final = 1_500
@@ -47,6 +49,19 @@ class BinanceRest:
     async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]:
         """Funding from `first` to `last` (ms); raises FeedDown."""
         return await binance_settlements(self._questions, symbol, first, last)
+
+    async def latest(self, symbol: Symbol) -> Latest:
+        """Source: Recent Trades List (weight 5), Mark Price (weight 1). Raises FeedDown."""
+        trades, mark = await asyncio.gather(
+            self._questions.ask("fapiPublicGetTrades", {"symbol": symbol, "limit": 1}),
+            self._questions.ask("fapiPublicGetPremiumIndex", {"symbol": symbol}),
+        )
+        try:
+            last = rows(trades)[-1]
+            check_prices(last["price"], mark["markPrice"])
+            return Latest(last["price"], int(last["time"]), mark["markPrice"])
+        except (UnreadableFrame, TypeError, ValueError, LookupError) as error:
+            raise FeedDown(f"binance's price of {symbol} cannot be read: {error!r}") from error
 
     async def listing(self) -> Listing:
         answer = await self._questions.ask("fapiPublicGetExchangeInfo", {})

@@ -18,10 +18,11 @@ from nexus_common.runtime.settings_sections import VenueSettings
 from nexus_ingest.domain.readings import UnreadableFrame
 from nexus_ingest.venues.bybit.frames import INTERVALS
 from nexus_ingest.venues.bybit.listing import read_listing
-from nexus_ingest.venues.feed import FeedDown, Listing, Settled
+from nexus_ingest.venues.feed import FeedDown, Latest, Listing, Settled
 from nexus_ingest.venues.listing import UnreadableRow
 from nexus_ingest.venues.rest import Klines, Overheard, Questions, bar, rows
 from nexus_ingest.venues.settlements import bybit_settlements
+from nexus_ingest.venues.texts import check_prices
 from nexus_market.candles import to_millis
 
 PAGE: Final = 1_000
@@ -54,6 +55,17 @@ class BybitRest:
     async def settlements(self, symbol: Symbol, first: int, last: int) -> list[Settled]:
         """Funding from `first` to `last` (ms); raises FeedDown."""
         return await bybit_settlements(self._questions, self._spelled.get(symbol, symbol), first, last)
+
+    async def latest(self, symbol: Symbol) -> Latest:
+        """Source: Get Tickers, whose answer carries the time at which it was given. Raises FeedDown."""
+        params = {"category": _CATEGORY, "symbol": self._spelled.get(symbol, symbol)}
+        answer = await self._questions.ask("publicGetV5MarketTickers", params)
+        try:
+            last = rows(answer["result"]["list"])[0]
+            check_prices(last["lastPrice"], last["markPrice"])
+            return Latest(last["lastPrice"], int(answer["time"]), last["markPrice"])
+        except (UnreadableFrame, TypeError, ValueError, LookupError) as error:
+            raise FeedDown(f"bybit's price of {symbol} cannot be read: {error!r}") from error
 
     async def listing(self) -> Listing:
         """Contracts that trade, and those that will."""
