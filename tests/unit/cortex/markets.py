@@ -19,6 +19,7 @@ from nexus_market.features import FeatureColumns, blocks
 from nexus_market.indicators import Bars
 
 MAKER_FEE = 0.0002
+PRICES = ("open", "high", "low", "close")
 START = to_millis(datetime(2024, 3, 1, tzinfo=UTC))
 UP = MacroTrend(np.array([0]), np.array([1]), np.array([0.0]), np.array([50.0]))
 DOWN = MacroTrend(np.array([0]), np.array([-1]), np.array([0.0]), np.array([50.0]))
@@ -75,9 +76,9 @@ def stub(timeframe: Timeframe, history: int = 0, **values: Sequence[float] | flo
         name: np.array(np.broadcast_to(value, count), dtype=np.float64) for name, value in given.items()
     }
     close = arrays.pop("close")
-    bars = [arrays.pop(name, close) for name in ("open", "high", "low")]
+    bars = [*(arrays.pop(name, close) for name in ("open", "high", "low")), close, arrays.pop("volume")]
     times = START + np.arange(count, dtype=np.int64) * timeframe.seconds * 1_000
-    return FeatureColumns(Bars(times, *bars, close, arrays.pop("volume")), history, timeframe, arrays)
+    return FeatureColumns(Bars(times, *bars), history, timeframe, arrays)
 
 
 def wild(seed: int, count: int, timeframe: Timeframe, *, ticks: bool = True) -> Bars:
@@ -95,22 +96,22 @@ def wild(seed: int, count: int, timeframe: Timeframe, *, ticks: bool = True) -> 
     high, low = np.maximum(opened, closed) + wicks[0], np.minimum(opened, closed) - wicks[1]
     volume = random.exponential(5.0, count) + 1.0
     times = START + np.arange(count, dtype=np.int64) * timeframe.seconds * 1_000
-    bars = Bars(times, *(column / 8.0 for column in (opened, high, low, closed)), volume)
+    bars = Bars(times, opened / 8.0, high / 8.0, low / 8.0, closed / 8.0, volume)
     kept = np.flatnonzero(random.random(count) > 0.005)
     return Bars(*(getattr(bars, name)[kept] for name in ("open_time", *PRICES, "volume")))
 
 
-PRICES = ("open", "high", "low", "close")
-
-
 def mirrored(bars: Bars, around: float) -> Bars:
     """p becomes 2 x `around` - p, and high and low change places."""
-    turned = [2.0 * around - getattr(bars, name) for name in ("open", "low", "high", "close")]
-    return Bars(bars.open_time, *turned, bars.volume)
+    open_, high, low, close = (
+        2.0 * around - getattr(bars, name) for name in ("open", "low", "high", "close")
+    )
+    return Bars(bars.open_time, open_, high, low, close, bars.volume)
 
 
 def scaled(bars: Bars, factor: float) -> Bars:
-    return Bars(bars.open_time, *(factor * getattr(bars, name) for name in PRICES), bars.volume)
+    open_, high, low, close = (factor * getattr(bars, name) for name in PRICES)
+    return Bars(bars.open_time, open_, high, low, close, bars.volume)
 
 
 def changed(bars: Bars, row: int, **values: float) -> Bars:
