@@ -143,3 +143,9 @@ def test_confidence_rises_with_each_input_and_stays_a_fraction(adx, adx2, deep, 
 
     low, high = of(min(adx, adx2), min(deep, deep2)), of(max(adx, adx2), max(deep, deep2))
     assert 0.0 <= low <= high <= 1.0
+
+
+def test_confidence_is_full_with_twice_the_adx_three_atr_below() -> None:
+    figures = (np.array([25.0, 37.5, 50.0]), np.array([0.0, 3.0, 6.0]), np.array([2.0, 2.0, 2.0]))
+
+    assert confidence(*figures, SharkParameters()).tolist() == pytest.approx([0.6, 0.8, 1.0])

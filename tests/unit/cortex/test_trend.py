@@ -169,3 +169,9 @@ def test_confidence_rises_with_each_input_and_stays_a_fraction(adx, adx2, lead, 
     low = of(min(adx, adx2), min(lead, lead2), min(a, b))
     high = of(max(adx, adx2), max(lead, lead2), max(a, b))
     assert 0.0 <= low <= high <= 1.0
+
+
+def test_confidence_is_full_with_twice_the_adx_a_lead_of_30_and_the_macro_view() -> None:
+    figures = (np.array([25.0, 37.5, 50.0]), np.array([0.0, 15.0, 30.0]), np.array([False, False, True]))
+
+    assert confidence(*figures, TrendParameters()).tolist() == pytest.approx([0.5, 0.675, 1.0])
