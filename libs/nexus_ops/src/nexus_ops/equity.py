@@ -48,6 +48,8 @@ class EquityCurve:
                 self._moved = True
             case trade.TradeEntered():
                 self._enter(event)
+            case trade.LadderFilled():
+                self._rung(event)
             case trade.TradeReduced():
                 self.held[event.trade_id].left = event.quantity
             case trade.TradeClosed():
@@ -79,6 +81,13 @@ class EquityCurve:
     def _profit(self, held: Held) -> Decimal:
         mark = self._marks.get((held.venue, held.symbol), held.entry_price)
         return (mark - held.entry_price) * held.left * held.direction.sign
+
+    def _rung(self, event: trade.LadderFilled) -> None:
+        """What a ladder holds now takes the place of what it held."""
+        price, quantity = event.average_price or event.price, event.quantity
+        self.held[event.trade_id] = Held(
+            event.venue, event.symbol, event.direction, quantity, quantity, price
+        )
 
     def _enter(self, event: trade.TradeEntered) -> None:
         known = self.held.get(event.trade_id)

@@ -43,7 +43,7 @@ class View:
     ended: bool = False
     wallets: dict[str, Decimal] = field(default_factory=dict)
     marks: dict[str, Decimal] = field(default_factory=dict)
-    held: dict[str, trade.TradeEntered] = field(default_factory=dict)
+    held: dict[str, trade.TradeEntered | trade.LadderFilled] = field(default_factory=dict)
     stops: dict[str, Decimal] = field(default_factory=dict)
     closed: int = 0
     net: Decimal = Decimal(0)
@@ -60,6 +60,9 @@ class View:
                 self.wallets[event.account] = event.wallet
             case trade.TradeEntered():
                 self.held[event.trade_id] = event
+            case trade.LadderFilled():
+                self.held[event.trade_id] = event
+                self.stops[event.trade_id] = event.stop or Decimal(0)
             case trade.ProtectionSet():
                 self.stops[event.trade_id] = event.stop
             case trade.TradeClosed():
@@ -151,14 +154,15 @@ def _positions(view: View) -> Table:
     for name in ("quantity", "entry", "now", "stop", "profit"):
         table.add_column(name, justify="right", no_wrap=True)
     for trade_id, held in sorted(view.held.items(), key=lambda item: item[1].symbol):
-        mark = view.marks.get(held.symbol, held.average_price)
-        profit = (mark - held.average_price) * held.quantity * held.direction.sign
+        entry = held.average_price or Decimal(0)  # of a ladder that holds nothing at the moment
+        mark = view.marks.get(held.symbol, entry)
+        profit = (mark - entry) * held.quantity * held.direction.sign
         colour = "green" if profit >= 0 else "red"
         table.add_row(
             f"{held.symbol} {held.direction}",
             held.strategy,
             plain(held.quantity),
-            plain(held.average_price),
+            plain(entry),
             plain(mark),
             plain(view.stops.get(trade_id, Decimal(0))),
             f"[{colour}]{short(profit)}[/{colour}]",

@@ -32,6 +32,7 @@ from nexus_common.contracts.schedule import TaskDue, TaskKind, TaskRefused, Task
 from nexus_common.contracts.trade import (
     ProtectionFailed,
     TradeAbandoned,
+    TradeAdmitted,
     TradeAlerted,
     TradeClosed,
     TradeDeclined,
@@ -76,10 +77,12 @@ def _trade_text(event: Any, trade: TradeView | None) -> tuple[Urgency, str] | No
             return Urgency.TRADE, notices.alerted(event)
         case TradeProposed():
             return Urgency.TRADE, notices.proposed(event)
+        case TradeAdmitted(ladder=ladder) if ladder is not None:
+            return Urgency.TRADE, notices.ladder_opened(event, ladder)
         case TradeEntered(complete=True):
             return Urgency.TRADE, notices.opened(event, trade)
         case TradeClosed():
-            return Urgency.TRADE, notices.closed(event)
+            return Urgency.TRADE, notices.closed(event, trade)
         case TradeDeclined():
             return Urgency.INFO, notices.declined(event, trade)
         case TradeAbandoned():
@@ -132,7 +135,9 @@ def _crypto_longs(view: View, user: UserId) -> list[TradeView]:
     return [
         trade
         for trade in view.trades_of(user, TradeStatus.OPEN)
-        if trade.direction is Direction.LONG and trade.venue is not None and trade.venue.is_crypto
+        if (trade.direction is Direction.LONG or trade.ladder is not None)
+        and trade.venue is not None
+        and trade.venue.is_crypto
     ]
 
 

@@ -7,10 +7,11 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from nexus_common.contracts.risk import EntryApproved
+from nexus_common.contracts.risk import EntryApproved, Ladder
 from nexus_common.contracts.trade import (
     ExitOrdered,
     ExitReason,
+    LadderFilled,
     ProtectionFailed,
     ProtectionSet,
     TradeAbandoned,
@@ -42,7 +43,11 @@ class TradeStatus(StrEnum):
 
 @dataclass(slots=True)
 class TradeView:
-    """`history` is (time, what happened) in the order of the events; `verdict` what shield weighed."""
+    """`history` is (time, what happened) in the order of the events; `verdict` what shield weighed.
+
+    Of a `ladder`, direction, quantity, price and stop are those of what it holds at the moment; `earned` and `fees`
+    what it has come to so far.
+    """
 
     trade_id: TradeId
     status: TradeStatus = TradeStatus.DECLINED
@@ -61,7 +66,21 @@ class TradeView:
     expires_at: datetime | None = None
     verdict: EntryApproved | None = None
     result: TradeClosed | None = None
+    ladder: Ladder | None = None
+    earned: Decimal = Decimal(0)
+    fees: Decimal = Decimal(0)
     history: list[tuple[datetime, str]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What it is called: `long BTCUSDT`, `ladder BTCUSDT`."""
+        return f"{'ladder' if self.ladder is not None else self.direction} {self.symbol}"
+
+    @property
+    def is_out(self) -> bool:
+        """Whether something of it stands at the venue: a position, or a ladder that holds nothing yet."""
+        is_resting = self.ladder is not None and self.status is TradeStatus.ADMITTED
+        return self.status is TradeStatus.OPEN or is_resting
 
     def follow(self, event: TradeEvent, at: datetime) -> None:
         match event:
@@ -69,6 +88,8 @@ class TradeView:
                 self._begin(event)
             case TradeEntered():
                 self._enter(event, at)
+            case LadderFilled():
+                self._rung(event)
             case ProtectionSet():
                 self.stop, self.first_target = event.stop, event.first_target
             case TradeReduced():
@@ -88,6 +109,7 @@ class TradeView:
     def _begin(self, event: TradeAlerted | TradeProposed | TradeAdmitted) -> None:
         self.user, self.account, self.venue = event.user, event.account, event.venue
         self.symbol, self.direction, self.strategy = event.symbol, event.direction, event.strategy
+        self.ladder = event.ladder
         match event:
             case TradeAlerted():
                 self.status = TradeStatus.ALERTED
@@ -101,6 +123,11 @@ class TradeView:
         self.quantity, self.entry_price, self.margin = event.quantity, event.average_price, event.margin
         self.opened_at = self.opened_at or event.opened_at or at
 
+    def _rung(self, event: LadderFilled) -> None:
+        self.status, self.direction, self.quantity = TradeStatus.OPEN, event.direction, event.quantity
+        self.entry_price, self.stop, self.margin = event.average_price, event.stop, event.margin
+        self.earned, self.fees, self.opened_at = event.earned, event.fees, event.opened_at
+
 
 def said(event: TradeEvent) -> str:
     """A trade's event in half a sentence; empty when it is not worth one."""
@@ -109,6 +136,9 @@ def said(event: TradeEvent) -> str:
             return f"alert only (watcher), price {event.price}"
         case TradeProposed():
             return f"proposed at {event.price}, until {event.expires_at:%H:%M:%S}"
+        case TradeAdmitted(ladder=ladder) if ladder is not None:
+            rungs = f"{2 * ladder.plan.levels} rungs of {ladder.level_quantity}"
+            return f"ladder ordered: {rungs} at leverage {event.leverage}, approved by {event.approved_by}"
         case TradeAdmitted():
             return f"entry ordered: {event.quantity} at leverage {event.leverage}, approved by {event.approved_by}"
         case TradeDeclined() | TradeAbandoned():

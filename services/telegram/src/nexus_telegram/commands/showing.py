@@ -13,7 +13,7 @@ def status(ask: Ask) -> Answer:
 
 
 def positions(ask: Ask) -> Answer:
-    return Answer(answers.positions(ask.view.trades_of(ask.user, TradeStatus.OPEN)))
+    return Answer(answers.positions([trade for trade in ask.view.trades_of(ask.user) if trade.is_out]))
 
 
 def proposals(ask: Ask) -> Answer:

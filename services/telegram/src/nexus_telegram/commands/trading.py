@@ -111,5 +111,5 @@ def _answer(ask: Ask, *, approved: bool) -> Answer:
     trade = found[0]
     command = AnswerProposal(ask.user, trade.trade_id, approved, ask.at)
     verb = "Approved" if approved else "Rejected"
-    say = f"{verb}: {trade.direction} {trade.symbol} {short(trade.trade_id)}."
+    say = f"{verb}: {trade.name} {short(trade.trade_id)}."
     return to_session(ask, command, say, trade.account)

@@ -9,6 +9,7 @@ from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.trade import (
     ExitOrdered,
+    LadderFilled,
     ProtectionFailed,
     ProtectionSet,
     TradeAbandoned,
@@ -22,7 +23,10 @@ from nexus_common.runtime.store.schema import positions_open
 
 
 class OpenPositions:
-    """`phase` is entering, open or leaving; `quantity` what the last entry or exit fill left."""
+    """`phase` is entering, open or leaving; `quantity` what the last entry or exit fill left.
+
+    A `ladder`'s row says what it holds at the moment, in which direction, and what it has earned so far.
+    """
 
     name = "positions_open"
     categories = ("trade",)
@@ -35,6 +39,8 @@ class OpenPositions:
                 return [Put(positions_open, event.trade_id, _admitted(event), owner=event.user)]
             case TradeEntered():
                 return [Amend(positions_open, event.trade_id, _entered(event, envelope))]
+            case LadderFilled():
+                return [Amend(positions_open, event.trade_id, _rung(event))]
             case ProtectionSet():
                 return [Amend(positions_open, event.trade_id, _protected(event))]
             case ProtectionFailed():
@@ -62,6 +68,21 @@ def _admitted(event: TradeAdmitted) -> dict[str, object]:
         "wanted": event.quantity,
         "quantity": Decimal(0),
         "leverage": event.leverage,
+        **({} if event.ladder is None else {"ladder": event.ladder.model_dump(mode="json")}),
+    }
+
+
+def _rung(event: LadderFilled) -> dict[str, object]:
+    return {
+        "phase": "open",
+        "direction": str(event.direction),
+        "quantity": event.quantity,
+        "entry_price": event.average_price,
+        "margin": event.margin,
+        "stop": event.stop,
+        "earned": event.earned,
+        "fees": event.fees,
+        "opened_at": event.opened_at,
     }
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from nexus_common.contracts.instrument import Group
 from nexus_common.contracts.limits import RiskSettings
-from nexus_common.contracts.risk import EntryApproved
+from nexus_common.contracts.risk import EntryApproved, Ladder
 from nexus_common.contracts.schedule import TaskScheduled
 from nexus_common.contracts.session import Role
 from nexus_common.contracts.values import UserId
@@ -52,8 +52,8 @@ def positions(trades: Sequence[TradeView]) -> str:
         return "No open positions."
     rows = [
         [
-            f"{trade.direction} {trade.symbol}",
-            figure(trade.quantity),
+            trade.name,
+            _held(trade),
             figure(trade.entry_price),
             figure(trade.stop),
             money(trade.margin),
@@ -62,14 +62,31 @@ def positions(trades: Sequence[TradeView]) -> str:
         ]
         for trade in trades
     ]
-    return table(["position", "quantity", "entry", "stop", "margin", "strategy", "trade"], rows)
+    ladders = [line for trade in trades if trade.ladder is not None for line in _rungs(trade, trade.ladder)]
+    header = ["position", "quantity", "entry", "stop", "margin", "strategy", "trade"]
+    return "\n".join([table(header, rows), *ladders])
+
+
+def _held(trade: TradeView) -> str:
+    """A ladder turns round: it says on which side it is."""
+    held = figure(trade.quantity)
+    return held if trade.ladder is None or not trade.quantity else f"{held} {trade.direction}"
+
+
+def _rungs(trade: TradeView, ladder: Ladder) -> list[str]:
+    plan = ladder.plan
+    return [
+        f"{short(trade.trade_id)}  {plan.levels} levels a side of {figure(ladder.level_quantity)}, "
+        f"{figure(plan.spacing)} apart around {figure(plan.centre)}",
+        f"{short(trade.trade_id)}  earned {money(trade.earned, signed=True)}, fees {money(-trade.fees, signed=True)}",
+    ]
 
 
 def proposals(trades: Sequence[TradeView]) -> str:
     if not trades:
         return "No proposals are waiting."
     return "\n".join(
-        f"{short(trade.trade_id)}  {trade.direction} {trade.symbol} ({trade.strategy}), until {clock(trade.expires_at)}"
+        f"{short(trade.trade_id)}  {trade.name} ({trade.strategy}), until {clock(trade.expires_at)}"
         for trade in trades
     )
 
@@ -95,10 +112,12 @@ def daily_summary(user: UserId, view: View, at: datetime) -> str:
 
 
 def why(trade: TradeView) -> str:
-    parts = [f"WHY  {trade.direction} {trade.symbol} {short(trade.trade_id)}, {trade.status}"]
+    parts = [f"WHY  {trade.name} {short(trade.trade_id)}, {trade.status}"]
     if trade.verdict is not None:
         parts.append(_verdict(trade.verdict))
     parts.append("\n".join(f"{at:%m-%d %H:%M:%S}  {what}" for at, what in trade.history))
+    if trade.ladder is not None:
+        parts.append("\n".join(_rungs(trade, trade.ladder)))
     result = trade.result
     if result is not None:
         parts.append(f"net {money(result.net_profit, signed=True)}, {ratio(result.r_multiple)} R")

@@ -12,11 +12,13 @@ from nexus_common.contracts.risk import (
     EntriesHalted,
     EntriesResumed,
     EntryRefused,
+    Ladder,
 )
 from nexus_common.contracts.schedule import TaskDue, TaskKind, TaskRefused, TaskScheduled
 from nexus_common.contracts.trade import (
     ProtectionFailed,
     TradeAbandoned,
+    TradeAdmitted,
     TradeAlerted,
     TradeClosed,
     TradeDeclined,
@@ -30,29 +32,49 @@ from nexus_telegram.trade_view import TradeView
 
 def alerted(event: TradeAlerted) -> str:
     return card(
-        f"SIGNAL  {event.direction} {event.symbol}",
-        [
-            ("strategy", event.strategy),
-            ("price", figure(event.price)),
-            ("stop", _stop(event)),
-            ("quantity", figure(event.quantity)),
-            ("mode", "watcher: nothing is traded"),
-        ],
+        f"SIGNAL  {_what(event)}",
+        [*_asked(event), ("mode", "watcher: nothing is traded")],
     )
 
 
 def proposed(event: TradeProposed) -> str:
     return card(
-        f"PROPOSAL  {event.direction} {event.symbol}",
+        f"PROPOSAL  {_what(event)}",
         [
-            ("strategy", event.strategy),
-            ("price", figure(event.price)),
-            ("stop", _stop(event)),
-            ("quantity", figure(event.quantity)),
+            *_asked(event),
             ("account", event.account),
             ("until", clock(event.expires_at)),
             ("answer", f"/approve {short(event.trade_id)} or /reject {short(event.trade_id)}"),
         ],
+    )
+
+
+def _what(event: TradeAlerted | TradeProposed) -> str:
+    return f"{'ladder' if event.ladder is not None else event.direction} {event.symbol}"
+
+
+def _asked(event: TradeAlerted | TradeProposed) -> list[tuple[str, str]]:
+    rows = [("strategy", event.strategy), ("price", figure(event.price))]
+    if event.ladder is not None:
+        return [*rows, *ladder_rows(event.ladder)]
+    return [*rows, ("stop", _stop(event)), ("quantity", figure(event.quantity))]
+
+
+def ladder_rows(ladder: Ladder) -> list[tuple[str, str]]:
+    """The same on both sides of the centre."""
+    plan = ladder.plan
+    return [
+        ("centre", figure(plan.centre)),
+        ("levels", f"{plan.levels} a side, {figure(plan.spacing)} apart"),
+        ("quantity", f"{figure(ladder.level_quantity)} a level"),
+        ("stops", f"{figure(plan.centre - plan.reach)} and {figure(plan.centre + plan.reach)}"),
+    ]
+
+
+def ladder_opened(event: TradeAdmitted, ladder: Ladder) -> str:
+    rows = [("strategy", event.strategy), *ladder_rows(ladder)]
+    return card(
+        f"LADDER  {event.symbol}", [*rows, ("account", event.account), ("trade", short(event.trade_id))]
     )
 
 
@@ -75,12 +97,14 @@ def opened(event: TradeEntered, trade: TradeView | None) -> str:
     return card(f"OPENED  {event.direction} {event.symbol}", rows)
 
 
-def closed(event: TradeClosed) -> str:
+def closed(event: TradeClosed, trade: TradeView | None) -> str:
+    is_ladder = trade is not None and trade.ladder is not None
+    what = f"{'ladder' if is_ladder else event.direction} {event.symbol}"
     return card(
-        f"CLOSED  {event.direction} {event.symbol} by {event.reason.replace('_', ' ')}",
+        f"CLOSED  {what} by {event.reason.replace('_', ' ')}",
         [
-            ("entry", figure(event.entry_price)),
-            ("exit", figure(event.exit_price)),
+            ("bought at" if is_ladder else "entry", figure(event.entry_price)),
+            ("sold at" if is_ladder else "exit", figure(event.exit_price)),
             ("quantity", figure(event.quantity)),
             ("gross", money(event.gross_profit, signed=True)),
             ("fees", money(-event.fees, signed=True)),
@@ -104,7 +128,7 @@ def abandoned(event: TradeAbandoned, trade: TradeView | None) -> str:
 
 
 def _name(trade: TradeView | None) -> str:
-    return f"{trade.direction} {trade.symbol} " if trade is not None and trade.symbol is not None else ""
+    return f"{trade.name} " if trade is not None and trade.symbol is not None else ""
 
 
 def protection_failed(event: ProtectionFailed, trade: TradeView | None) -> str:
