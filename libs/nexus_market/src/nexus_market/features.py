@@ -75,6 +75,8 @@ class FeatureColumns:
 
     def since(self, row: int) -> FeatureColumns:
         """These rows from `row` on, over the same window and what was computed on it."""
+        if row == 0:
+            return self
         return FeatureColumns(self.window, self.start + row, self.timeframe, self._columns)
 
     def snapshot(self, row: int) -> dict[str, float]:
@@ -98,7 +100,8 @@ class FeatureColumns:
             return values
         if name not in self._columns:
             indicator = BY_OUTPUT[name]
-            self._columns.update(zip(indicator.outputs, indicator.compute(self.window), strict=True))
+            inputs = [self._whole(used) for used in indicator.uses]
+            self._columns.update(zip(indicator.outputs, indicator.compute(self.window, *inputs), strict=True))
         return self._columns[name]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from types import MappingProxyType
+from inspect import unwrap
+from types import MappingProxyType, SimpleNamespace
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,26 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 WARM_UP_FACTOR: Final = 3
+# TA-Lib's own functions: those that `talib` exports look for pandas and polars around every call.
+_USED: Final = (
+    *(
+        "ADX",
+        "ATR",
+        "BBANDS",
+        "EMA",
+        "MACD",
+        "MAX",
+        "MFI",
+        "MIN",
+        "MINUS_DI",
+        "PLUS_DI",
+        "ROCP",
+        "RSI",
+        "SMA",
+    ),
+    "STDDEV",
+)
+ta: Final = SimpleNamespace(**{name: unwrap(getattr(talib, name)) for name in _USED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +79,15 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """One TA-Lib call: the columns it gives, and its period, of which `WARM_UP_FACTOR` make it ready."""
+    """What gives some columns, and its period, of which `WARM_UP_FACTOR` make it ready.
+
+    `compute` is handed the bars and the columns that it `uses`.
+    """
 
     outputs: tuple[str, ...]
     period: int
-    compute: Callable[[Bars], tuple[Floats, ...]]
+    compute: Callable[..., tuple[Floats, ...]]
+    uses: tuple[str, ...] = ()
 
     @property
     def bars_min(self) -> int:
@@ -70,38 +95,28 @@ class Indicator:
 
 
 def _ema(period: int) -> Indicator:
-    return Indicator((f"ema{period}",), period, lambda bars: (talib.EMA(bars.close, period),))
-
-
-def _atr_mean(bars: Bars) -> tuple[Floats, ...]:
-    return (talib.SMA(talib.ATR(bars.high, bars.low, bars.close, 14), 50),)
-
-
-def _volatility(bars: Bars) -> tuple[Floats, ...]:
-    return (talib.STDDEV(talib.ROCP(bars.close, 1), 20),)
+    return Indicator((f"ema{period}",), period, lambda bars: (ta.EMA(bars.close, period),))
 
 
 INDICATORS: Final[tuple[Indicator, ...]] = (
     _ema(20),
     _ema(50),
     _ema(200),
-    Indicator(("rsi14",), 14, lambda bars: (talib.RSI(bars.close, 14),)),
-    Indicator(("bb_upper", "bb_middle", "bb_lower"), 20, lambda bars: talib.BBANDS(bars.close, 20, 2.0, 2.0)),
-    Indicator(("atr14",), 14, lambda bars: (talib.ATR(bars.high, bars.low, bars.close, 14),)),
-    Indicator(("adx14",), 14, lambda bars: (talib.ADX(bars.high, bars.low, bars.close, 14),)),
-    Indicator(("plus_di14",), 14, lambda bars: (talib.PLUS_DI(bars.high, bars.low, bars.close, 14),)),
-    Indicator(("minus_di14",), 14, lambda bars: (talib.MINUS_DI(bars.high, bars.low, bars.close, 14),)),
+    Indicator(("rsi14",), 14, lambda bars: (ta.RSI(bars.close, 14),)),
+    Indicator(("bb_upper", "bb_middle", "bb_lower"), 20, lambda bars: ta.BBANDS(bars.close, 20, 2.0, 2.0)),
+    Indicator(("atr14",), 14, lambda bars: (ta.ATR(bars.high, bars.low, bars.close, 14),)),
+    Indicator(("adx14",), 14, lambda bars: (ta.ADX(bars.high, bars.low, bars.close, 14),)),
+    Indicator(("plus_di14",), 14, lambda bars: (ta.PLUS_DI(bars.high, bars.low, bars.close, 14),)),
+    Indicator(("minus_di14",), 14, lambda bars: (ta.MINUS_DI(bars.high, bars.low, bars.close, 14),)),
     # The signal line is an EMA of 9 over an EMA of 26: its memory is as long as both together.
-    Indicator(
-        ("macd", "macd_signal", "macd_histogram"), 26 + 9, lambda bars: talib.MACD(bars.close, 12, 26, 9)
-    ),
-    Indicator(("volume_sma20",), 20, lambda bars: (talib.SMA(bars.volume, 20),)),
-    Indicator(("atr_mean50",), 50, _atr_mean),
-    Indicator(("rsi_smoothed",), 14 + 9, lambda bars: (talib.EMA(talib.RSI(bars.close, 14), 9),)),
-    Indicator(("mfi14",), 14, lambda bars: (talib.MFI(bars.high, bars.low, bars.close, bars.volume, 14),)),
-    Indicator(("high50", "low50"), 50, lambda bars: (talib.MAX(bars.high, 50), talib.MIN(bars.low, 50))),
+    Indicator(("macd", "macd_signal", "macd_histogram"), 26 + 9, lambda bars: ta.MACD(bars.close, 12, 26, 9)),
+    Indicator(("volume_sma20",), 20, lambda bars: (ta.SMA(bars.volume, 20),)),
+    Indicator(("atr_mean50",), 50, lambda bars, atr: (ta.SMA(atr, 50),), uses=("atr14",)),
+    Indicator(("rsi_smoothed",), 14 + 9, lambda bars, rsi: (ta.EMA(rsi, 9),), uses=("rsi14",)),
+    Indicator(("mfi14",), 14, lambda bars: (ta.MFI(bars.high, bars.low, bars.close, bars.volume, 14),)),
+    Indicator(("high50", "low50"), 50, lambda bars: (ta.MAX(bars.high, 50), ta.MIN(bars.low, 50))),
     # The standard deviation of the returns of 20 bars.
-    Indicator(("volatility20",), 21, _volatility),
+    Indicator(("volatility20",), 21, lambda bars: (ta.STDDEV(ta.ROCP(bars.close, 1), 20),)),
 )
 
 BY_OUTPUT: Final[Mapping[str, Indicator]] = MappingProxyType(

@@ -48,7 +48,7 @@ class MarketView:
 
     def since(self, row: int) -> MarketView:
         """The same from a later row on."""
-        return replace(self, bars=self.bars.since(row))
+        return self if row == 0 else replace(self, bars=self.bars.since(row))
 
     def sangria(self, times: Ints, where: Bools) -> Bools:
         """Whether the market was Sangria at these closes, asked only `where` it matters."""
