@@ -6,17 +6,15 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from rich.console import Console, JustifyMethod
-from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from nexus_common.runtime.errors import ConfigurationError
 
-WIDEST: Final = 400
 console = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
 
@@ -32,21 +30,17 @@ def print_text(text: str) -> None:
 
 
 def columns(*headings: str) -> Table:
-    """A plain table that fits 80 columns; a heading with `>` before it stands over figures, set to the right."""
+    """A plain table that fits 80 columns; a heading with `>` before it stands over figures, set to the right.
+
+    Where room is short words are folded, figures and the first column are not.
+    """
     table = Table(box=None, padding=(0, 1, 0, 0))
     for index, heading in enumerate(headings):
-        justify: JustifyMethod = "right" if heading.startswith(">") else "left"
-        table.add_column(heading.removeprefix(">"), justify=justify, no_wrap=index == 0, overflow="fold")
+        is_figure = heading.startswith(">")
+        justify: JustifyMethod = "right" if is_figure else "left"
+        whole = index == 0 or is_figure
+        table.add_column(heading.removeprefix(">"), justify=justify, no_wrap=whole, overflow="fold")
     return table
-
-
-def print_table(table: Table) -> None:
-    """A terminal gets what fits it, rows folded; a file or a pipe whole rows, however long."""
-    if console.is_terminal:
-        console.print(table)
-        return
-    whole = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
-    Console(highlight=False, width=max(console.width, whole)).print(table)
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> Table:

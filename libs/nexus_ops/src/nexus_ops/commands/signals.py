@@ -23,7 +23,7 @@ from nexus_ops.chart_window import first_of_each, windows_of
 from nexus_ops.commands import options
 from nexus_ops.commands.playing import opened_market, playing
 from nexus_ops.market_options import MarketOptions
-from nexus_ops.output import columns, console, print_json, print_table, print_text, progress, stderr
+from nexus_ops.output import columns, console, print_json, print_text, progress, stderr
 from nexus_ops.signal_counts import Count, count_signals, grounds, totals
 from nexus_ops.signals import SignalScan, rows_of
 from nexus_ops.strategy_table import strategy_lines, strategy_rows
@@ -88,7 +88,7 @@ def signals(
     if as_json:
         print_json(rows)
         return
-    print_table(_signal_table(rows, withheld=withheld))
+    console.print(_signal_table(rows, withheld=withheld))
     stderr.print(f"{len(rows)} rows", style="dim")
     for path in drawn:
         stderr.print(f"drawn: {path}", style="dim", soft_wrap=True)
@@ -155,9 +155,9 @@ def _counted(
     if as_json:
         print_json({"counts": [each.to_json() for each in counts], "not_listed": unlisted})
         return
-    print_table(_count_table(counts))
+    console.print(_count_table(counts))
     console.print()
-    print_table(_count_table(totals(counts)))
+    console.print(_count_table(totals(counts)))
     if unlisted:
         stderr.print(f"left out, as no venue lists them: {', '.join(unlisted)}", style="dim", markup=False)
 

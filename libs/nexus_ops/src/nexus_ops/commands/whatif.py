@@ -19,7 +19,6 @@ from nexus_ops.output import (
     console,
     parse_instant,
     print_json,
-    print_table,
     print_text,
     progress,
     stderr,
@@ -125,7 +124,7 @@ def _show_signals(found: WhatIf) -> None:
     table = columns("strategy", ">same", ">other plan", ">only recorded", ">only now")
     for name, row in found.strategies().items():
         table.add_row(name, *(str(count) for count in row))
-    print_table(table)
+    console.print(table)
     console.print()
 
 
@@ -133,7 +132,7 @@ def _show_verdicts(found: WhatIf) -> None:
     table = columns("account", *(f">{fate}" for fate in Fate))
     for account, counts in found.accounts().items():
         table.add_row(account, *(str(counts[fate]) for fate in Fate))
-    print_table(table)
+    console.print(table)
     console.print()
 
 
@@ -144,7 +143,7 @@ def _show_checks(found: WhatIf) -> None:
     table = columns("check that failed", ">recorded", ">now")
     for name, (recorded, now) in checks.items():
         table.add_row(name, str(recorded), str(now))
-    print_table(table)
+    console.print(table)
     console.print()
 
 
