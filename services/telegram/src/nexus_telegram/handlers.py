@@ -57,6 +57,7 @@ class TelegramReactor:
         "guard": None,
         "instrument": None,
         "market": 0,  # corrections and halts are told as they come
+        "model": None,
         "risk": None,
         "schedule": None,
         "session": None,

@@ -20,6 +20,7 @@ from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, FallUnc
 from nexus_common.contracts.instrument import InstrumentsChanged
 from nexus_common.contracts.market import CandleCorrected, TradingHalted, TradingResumed
 from nexus_common.contracts.message import Event
+from nexus_common.contracts.model import DriftMeasured, ModelPromoted, ModelRefused, ModelRolledBack
 from nexus_common.contracts.notice import Urgency
 from nexus_common.contracts.risk import (
     BreakerReset,
@@ -41,7 +42,7 @@ from nexus_common.contracts.trade import (
 )
 from nexus_common.contracts.values import AccountId, Direction, Origin, UserId
 from nexus_telegram.feed_view import CANDLES
-from nexus_telegram.render import answers, feed_notices, notices
+from nexus_telegram.render import answers, feed_notices, models, notices
 from nexus_telegram.trade_view import TradeStatus, TradeView
 from nexus_telegram.view import View
 
@@ -195,6 +196,27 @@ def _feed_text(event: Any, view: View) -> tuple[Urgency, str, str | None] | None
             return None
 
 
+def _of_model(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
+    told = _model_text(envelope.event)
+    if told is not None:
+        for user in view.keepers():
+            yield Notice(user, *told)
+
+
+def _model_text(event: Any) -> tuple[Urgency, str] | None:
+    match event:
+        case ModelPromoted():
+            return Urgency.INFO, models.promoted(event)
+        case ModelRolledBack():
+            return Urgency.INFO, models.rolled_back(event)
+        case ModelRefused():
+            return Urgency.ALARM, models.refused(event)
+        case DriftMeasured() if event.drifted:
+            return Urgency.INFO, models.drifted(event)
+        case _:
+            return None
+
+
 def _of_schedule(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
     event = envelope.event
     match event:
@@ -219,4 +241,5 @@ _TELLERS: Final[Mapping[str, Callable[[Envelope[Any], View], Iterator[Notice]]]]
     "market": _of_market,
     "instrument": _of_market,
     "schedule": _of_schedule,
+    "model": _of_model,
 }

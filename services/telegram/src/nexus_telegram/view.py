@@ -25,6 +25,7 @@ from nexus_common.contracts.session import AccountSpec, Role, RoleGranted, RoleR
 from nexus_common.contracts.trade import TradeClosed, TradeEvent
 from nexus_common.contracts.values import AccountId, Symbol, TradeId, UserId, Venue
 from nexus_telegram.feed_view import FeedView
+from nexus_telegram.model_view import ModelView
 from nexus_telegram.trade_view import TradeStatus, TradeView
 
 TRADES_KEPT: Final = (
@@ -73,6 +74,7 @@ class View:
     tasks: dict[UserId, dict[str, TaskScheduled]] = field(default_factory=dict)
     instruments: dict[Venue, frozenset[Symbol]] = field(default_factory=dict)
     feeds: FeedView = field(default_factory=FeedView)
+    models: ModelView = field(default_factory=ModelView)
     longs_blocked_until: datetime | None = None
     over: list[TradeId] = field(default_factory=list)
     verdicts: dict[TradeId, EntryApproved] = field(default_factory=dict)
@@ -83,6 +85,9 @@ class View:
             return
         if envelope.category in ("feed", "market"):
             self.feeds.observe(envelope.event)
+            return
+        if envelope.category == "model":
+            self.models.observe(envelope.event)
             return
         note = _NOTES.get(type(envelope.event))
         if note is not None:
@@ -101,6 +106,10 @@ class View:
 
     def crypto_users(self) -> list[UserId]:
         return sorted({account.user for account in self.accounts.values() if account.spec.venue.is_crypto})
+
+    def keepers(self) -> list[UserId]:
+        """The owner and the admins: who looks after the installation."""
+        return sorted(user for user, role in self.roles.items() if role in (Role.OWNER, Role.ADMIN))
 
     def trades_of(self, user: UserId, status: TradeStatus | None = None) -> list[TradeView]:
         """A user's trades in the order they began."""

@@ -46,6 +46,7 @@ _TABLE: Final = (
     ChatCommand("alert", "SYMBOL > PRICE", "be told when a candle closes beyond a price", timing.alert),
     ChatCommand("tasks", "", "your reminders and alerts", timing.tasks),
     ChatCommand("cancel", "TASK", "drop a reminder or an alert", timing.cancel),
+    ChatCommand("models", "", "who reads the regime, and how well", showing.models, Role.ADMIN),
     ChatCommand("users", "", "who has which role", people.users, Role.ADMIN),
     ChatCommand("grant", "USER admin|subscriber", "give a role", people.grant, Role.ADMIN),
     ChatCommand("revoke", "USER", "take a role away", people.revoke, Role.ADMIN),

@@ -1,9 +1,10 @@
-"""Looking: /status, /positions, /proposals, /why."""
+"""Looking: /status, /positions, /proposals, /why, /models."""
 
 from __future__ import annotations
 
 from nexus_telegram.commands.command import Answer, Ask, Refusal
 from nexus_telegram.render import answers
+from nexus_telegram.render import models as model_words
 from nexus_telegram.render.figures import short
 from nexus_telegram.trade_view import TradeStatus
 
@@ -18,6 +19,10 @@ def positions(ask: Ask) -> Answer:
 
 def proposals(ask: Ask) -> Answer:
     return Answer(answers.proposals(ask.view.trades_of(ask.user, TradeStatus.PROPOSED)))
+
+
+def models(ask: Ask) -> Answer:
+    return Answer(model_words.listed(ask.view.models))
 
 
 def why(ask: Ask) -> Answer:
