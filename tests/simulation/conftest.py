@@ -44,6 +44,7 @@ from nexus_scheduler import bootstrap as scheduler
 from nexus_shield import bootstrap as shield
 from nexus_telegram import bootstrap as telegram
 
+STRATEGY = ("NEXUS__CORTEX__STRATEGY", "NEXUS__TELEGRAM__STRATEGY")
 SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT,DOGEUSDT,XRPUSDT,ADAUSDT"
 
 
@@ -363,6 +364,7 @@ async def play(
     between_turns: float = 0.0,
     at_writes: float = 0.0,
     over_bus: bool = False,
+    strategy: str | None = None,
 ) -> Day:
     environment = {
         "NEXUS__INGEST__SEED": str(seed),
@@ -370,6 +372,7 @@ async def play(
         "NEXUS__INGEST__SYMBOLS": SYMBOLS,
         "NEXUS__TELEGRAM__MODE": mode,
         **({} if script is None else {"NEXUS__TELEGRAM__SCRIPT": str(script)}),
+        **({} if strategy is None else {key: strategy for key in STRATEGY}),
     }
     settings = settings_for(environment)
     market = ingest.market(settings.ingest)

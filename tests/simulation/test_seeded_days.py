@@ -15,7 +15,7 @@ from nexus_common.contracts.envelope import Recorded
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.order import Leg, OrderFilled, OrderIntentRecorded
 from nexus_common.contracts.risk import EntryApproved
-from nexus_common.contracts.trade import TradeAdmitted, TradeEntered
+from nexus_common.contracts.trade import ExitReason, LadderFilled, TradeAdmitted, TradeClosed, TradeEntered
 from nexus_market.exchange import duplicate_orders, totals, unprotected_spans
 from nexus_ops.composition import cortex_reactor
 from nexus_ops.decisions import decisions_hash, events_of
@@ -31,6 +31,8 @@ DAYS: Mapping[str, Mapping[str, Any]] = {
     "long": {"seed": 1, "minutes": 700},
     "copilot": {"seed": 3, "minutes": 400, "mode": "copilot"},
     "busy": {"seed": 42, "minutes": 500, "script": BUSY},
+    "laddered": {"seed": 2, "minutes": 480, "strategy": "grid"},
+    "laddered, then left": {"seed": 4, "minutes": 400, "strategy": "grid"},
 }
 
 
@@ -152,12 +154,29 @@ async def test_the_days_are_eventful_enough_to_judge_by(played: Played) -> None:
         assert kind in events
 
 
+async def test_a_ladders_day_is_one_trade_of_many_fills(played: Played) -> None:
+    events = await history(await played(**DAYS["laddered"]))
+    (admitted,), (closed,) = of_type(events, TradeAdmitted), of_type(events, TradeClosed)
+    rungs = of_type(events, LadderFilled)
+    assert admitted.ladder is not None
+    assert closed.reason is ExitReason.STOP
+    assert len(rungs) > 10
+    assert 0 < max(rung.quantity for rung in rungs) <= admitted.quantity
+    left = await played(**DAYS["laddered, then left"])
+    (closed,) = of_type(await history(left), TradeClosed)
+    assert closed.reason in (ExitReason.SIGNAL, ExitReason.BLACK_SWAN)
+    assert [
+        account.resting for exchange in left.exchanges.values() for account in exchange.accounts.values()
+    ] == [{}]
+
+
 DEATHS = {
     "falling": {"kills": 1, "between_turns": 0.02, "at_writes": 0.2},
     "quiet": {"kills": 2, "between_turns": 0.01, "at_writes": 0.4},
     "long": {"kills": 3, "between_turns": 0.05, "at_writes": 0.1},
     "copilot": {"kills": 4, "between_turns": 0.0, "at_writes": 0.4},
     "busy": {"kills": 5, "between_turns": 0.02, "at_writes": 0.3},
+    "laddered": {"kills": 6, "between_turns": 0.02, "at_writes": 0.3},
 }
 WRITES = {
     *(f"{service} {when} commit" for service in ("executor", "shield") for when in ("before", "after")),

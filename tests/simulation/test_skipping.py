@@ -27,6 +27,13 @@ MARKETS: dict[str, dict[str, str]] = {
         "NEXUS__CORTEX__STRATEGY": "trend",
         "NEXUS__TELEGRAM__STRATEGY": "trend",
     },
+    "by ladders alone": {
+        **TWO_DAYS,
+        "NEXUS__INGEST__SEED": "1",
+        "NEXUS__INGEST__SYMBOLS": "BTCUSDT,ETHUSDT",
+        "NEXUS__CORTEX__STRATEGY": "grid",
+        "NEXUS__TELEGRAM__STRATEGY": "grid",
+    },
     "with somebody at the keys": {
         **TWO_DAYS,
         "NEXUS__INGEST__SEED": "42",
