@@ -20,6 +20,9 @@ from nexus_market.indicators import BY_OUTPUT, INDICATORS, Bars, Bools, Floats, 
 BLOCK_SLOTS: Final = 1_024
 HISTORY_BARS: Final = 2_304
 FEATURES: Final = tuple(BY_OUTPUT)
+# Between these a square is still a number, so that no indicator ever gives an infinity.
+FIGURE_MIN: Final = 1e-100
+FIGURE_MAX: Final = 1e100
 
 Row = tuple[int, float, float, float, float, float]
 
@@ -27,6 +30,29 @@ Row = tuple[int, float, float, float, float, float]
 def block_of(open_time: int, timeframe: Timeframe) -> int:
     """The block that a bar belongs to; `open_time` in milliseconds."""
     return open_time // (BLOCK_SLOTS * timeframe.seconds * 1_000)
+
+
+def is_sound(row: Row) -> bool:
+    """Whether figures can be made of a bar: every price a number above 0, the volume one from 0 on."""
+    _, opened, high, low, close, volume = row
+    return (
+        FIGURE_MIN < opened < FIGURE_MAX
+        and FIGURE_MIN < high < FIGURE_MAX
+        and FIGURE_MIN < low < FIGURE_MAX
+        and FIGURE_MIN < close < FIGURE_MAX
+        and 0.0 <= volume < FIGURE_MAX
+    )
+
+
+def _sound(bars: Bars) -> Bars:
+    """The bars that figures can be made of; the others are left out as if never recorded."""
+    sound = (bars.volume >= 0.0) & (bars.volume < FIGURE_MAX)
+    for prices in (bars.open, bars.high, bars.low, bars.close):
+        sound &= (prices > FIGURE_MIN) & (prices < FIGURE_MAX)
+    if sound.all():
+        return bars
+    columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    return Bars(bars.open_time[sound], *(column[sound] for column in columns))
 
 
 class FeatureColumns:
@@ -106,7 +132,8 @@ class FeatureColumns:
 
 
 def blocks(bars: Bars, timeframe: Timeframe) -> list[FeatureColumns]:
-    """A whole series cut into blocks, each with its own window: every bar is a row of exactly one."""
+    """A whole series cut into blocks, each with its own window: every sound bar is a row of exactly one."""
+    bars = _sound(bars)
     if not len(bars):
         return []
     block = bars.open_time // (BLOCK_SLOTS * timeframe.seconds * 1_000)
@@ -122,7 +149,8 @@ class History:
     """The recorded bars of one instrument and timeframe that features may still need.
 
     Only newer bars join at once. A late or corrected one joins when the next block begins, so that the
-    features of a block are never computed on two histories. A missing bar is never invented.
+    features of a block are never computed on two histories. A bar that is not sound never joins, and a
+    missing one is never invented.
     """
 
     def __init__(self, timeframe: Timeframe) -> None:
@@ -144,6 +172,8 @@ class History:
 
     def add(self, row: Row) -> None:
         """Take a closed bar: (open time, open, high, low, close, volume)."""
+        if not is_sound(row):
+            return
         last = self.last_open_time
         if last is not None and row[0] <= last:
             if self._row_at(row[0]) != row:
@@ -157,11 +187,12 @@ class History:
     def correct(self, row: Row) -> None:
         """Take what the venue later said of a bar; of one that was never heard it says nothing."""
         last = self.last_open_time
-        if last is not None and row[0] <= last:
+        if is_sound(row) and last is not None and row[0] <= last:
             self._late[row[0]] = row
 
     def backfill(self, rows: Sequence[Row]) -> None:
         """Take bars of the past, oldest first. History from before the first bar held joins at once."""
+        rows = [row for row in rows if is_sound(row)]
         first = int(self._times[0]) if self._size else None
         older = [row for row in rows if first is not None and row[0] < first]
         if older and self._block_start < HISTORY_BARS:

@@ -17,7 +17,7 @@ from nexus_cortex.domain.regime import NO_MACRO, MacroTrend, macro_trend
 from nexus_cortex.domain.sangria import BTC, Mood
 from nexus_cortex.domain.strategies.strategy import MarketView
 from nexus_market.candles import slot_millis, to_millis
-from nexus_market.features import FeatureColumns, History, Row
+from nexus_market.features import FeatureColumns, History, Row, is_sound
 
 MACRO: Final = Timeframe.H4
 
@@ -127,7 +127,7 @@ class MarketMemory:
             self._hear_btc(event.timeframe, key, row)
 
     def _hear_btc(self, timeframe: Timeframe, key: Key, row: Row) -> None:
-        if timeframe is MAIN and key[1] == BTC:
+        if timeframe is MAIN and key[1] == BTC and is_sound(row):
             self._mood.hear_btc(key[0], row[0], row[1], row[4])
 
     def _history(self, timeframe: Timeframe, key: Key) -> History:
