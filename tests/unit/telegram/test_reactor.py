@@ -18,7 +18,7 @@ from nexus_common.contracts.feed import FeedLost
 from nexus_common.contracts.guard import BlackSwanDeclared, FallEvidence, FallMeasure
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.notice import NoticeComposed, Urgency
-from nexus_common.contracts.risk import BreakerTripped, Check, EntryRefused
+from nexus_common.contracts.risk import BreakerTripped, Check, EntryApproved, EntryRefused
 from nexus_common.contracts.session import (
     InputRefused,
     InputTaken,
@@ -29,7 +29,7 @@ from nexus_common.contracts.session import (
     SessionOpened,
     TaskRequested,
 )
-from nexus_common.contracts.signal import Action
+from nexus_common.contracts.signal import Action, ExitPlan
 from nexus_common.contracts.trade import (
     ExitReason,
     ProtectionFailed,
@@ -381,6 +381,56 @@ async def test_status_positions_and_why_show_what_happened(installation: Build) 
     assert "daily-summary" in tasks
     assert "margin_fraction" in risk
     assert "mean_reversion" in strategies
+
+
+def _approved(installation: Any, origin: Origin, strategy: str) -> Fact:
+    one = Decimal(1)
+    event = EntryApproved(
+        request_id=UUID(int=1),
+        origin=origin,
+        venue=Venue.BINANCE,
+        symbol=BTC,
+        direction=Direction.LONG,
+        strategy=strategy,
+        timeframe=Timeframe.H1,
+        quantity=one,
+        leverage=1,
+        margin=one,
+        notional=one,
+        price=Decimal(100),
+        stop=Decimal(99),
+        plan=ExitPlan(
+            stop_distance=one, target_distance=one, trail_distance=one, trail_after_r=one, time_stop_bars=96
+        ),
+        atr=one,
+        risk=one,
+        equity=Decimal(10_000),
+        confidence=one,
+        checks=(),
+        valid_until=installation.now + timedelta(hours=1),
+    )
+    return f"risk-{PAPER}", event, PAPER
+
+
+async def test_a_strategy_that_was_added_can_be_switched_once_it_traded(installation: Build) -> None:
+    nexus = installation("/strategies off breakout", "-", "/strategies", "/strategies off breakout")
+    await nexus.step()
+    facts = [(Origin.SIGNAL, "breakout"), (Origin.SIGNAL, "trend"), (Origin.MANUAL, "manual")]
+    await nexus.step(*(_approved(nexus, *fact) for fact in facts))
+    for _ in range(3):
+        await nexus.step()
+
+    before, *_, listed, switched = await nexus.notices()
+    assert "'breakout' is not a strategy" in before
+    assert [line.split()[0] for line in listed.splitlines()[1:]] == [
+        "trend",
+        "scalping",
+        "mean_reversion",
+        "grid",
+        "shark",
+        "breakout",
+    ]
+    assert switched.startswith("breakout is off")
 
 
 async def test_a_reminder_comes_back_by_the_scheduler(installation: Build) -> None:

@@ -150,7 +150,10 @@ class TelegramReactor:
         session: Session = await desk.state(SESSION, user)
         access = await desk.state(ACCESS, user)
         words = tuple(text.split()[1:])
-        return Ask(user, access.role, words, at, session, self._view, self._strategies, self._risk)
+        # Of a strategy that was added since, users hear with its first trade.
+        others = sorted(self._view.strategies - set(self._strategies))
+        known = (*self._strategies, *others)
+        return Ask(user, access.role, words, at, session, self._view, known, self._risk)
 
     async def _open_sessions(self, at: datetime, desk: Desk) -> None:
         for spec in self._sessions:

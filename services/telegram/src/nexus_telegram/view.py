@@ -23,7 +23,7 @@ from nexus_common.contracts.risk import (
 from nexus_common.contracts.schedule import TaskCanceled, TaskDue, TaskScheduled
 from nexus_common.contracts.session import AccountSpec, Role, RoleGranted, RoleRevoked, SessionOpened
 from nexus_common.contracts.trade import TradeClosed, TradeEvent
-from nexus_common.contracts.values import AccountId, Symbol, TradeId, UserId, Venue
+from nexus_common.contracts.values import AccountId, Origin, Symbol, TradeId, UserId, Venue
 from nexus_telegram.feed_view import FeedView
 from nexus_telegram.model_view import ModelView
 from nexus_telegram.trade_view import TradeStatus, TradeView
@@ -78,6 +78,7 @@ class View:
     longs_blocked_until: datetime | None = None
     over: list[TradeId] = field(default_factory=list)
     verdicts: dict[TradeId, EntryApproved] = field(default_factory=dict)
+    strategies: set[str] = field(default_factory=set)
 
     def observe(self, envelope: Envelope[Event]) -> None:
         if envelope.category == "trade":
@@ -174,7 +175,10 @@ def _standing(view: View, envelope: Envelope[Event]) -> None:
 
 
 def _verdict(view: View, envelope: Envelope[Event]) -> None:
-    view.verdicts[TradeId(str(envelope.event_id))] = cast(EntryApproved, envelope.event)
+    verdict = cast(EntryApproved, envelope.event)
+    if verdict.origin is Origin.SIGNAL:
+        view.strategies.add(verdict.strategy)
+    view.verdicts[TradeId(str(envelope.event_id))] = verdict
     if len(view.verdicts) > TRADES_KEPT:
         del view.verdicts[next(iter(view.verdicts))]
 
