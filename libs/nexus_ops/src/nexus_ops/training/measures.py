@@ -133,13 +133,13 @@ def follow(dataset: Dataset, test: Ints, probabilities: Floats) -> Followed:
 
 def _earned(dataset: Dataset, learned: Ints, test: Ints, probabilities: Floats) -> Earned:
     by = follow(dataset, test, probabilities)
-    single = int(np.nan_to_num(dataset.earned[learned]).mean(axis=0).argmax())
-    here = np.nan_to_num(dataset.earned[test]).mean(axis=0)
+    single = int(_by_family(dataset.earned[learned]).argmax())
+    here = _by_family(dataset.earned[test])
     return Earned(
         always=float(by.model.mean()),
         used=float(by.used.mean()),
         rules=float(by.rules.mean()),
-        single=float(here[single]),
+        single=float(np.nan_to_num(dataset.earned[test, single]).mean()),
         single_family=FAMILIES[single],
         hindsight=float(here.max()),
         hindsight_family=FAMILIES[int(here.argmax())],
@@ -147,6 +147,12 @@ def _earned(dataset: Dataset, learned: Ints, test: Ints, probabilities: Floats) 
         confident_model=_mean(by.model[by.confident]),
         confident_rules=_mean(by.rules[by.confident]),
     )
+
+
+def _by_family(earned: Floats) -> Floats:
+    """What each family earned a close; one that never traded is no choice."""
+    traded = ~np.isnan(earned).all(axis=0)
+    return np.where(traded, np.nan_to_num(earned).mean(axis=0), -np.inf)
 
 
 def _mean(values: Floats) -> float | None:

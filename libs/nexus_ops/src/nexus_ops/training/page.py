@@ -144,7 +144,7 @@ def _fold_table(training: Training) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)[:10]
+    return f"{value:,}" if isinstance(value, int) else str(value)[:16].replace("T", " ")
 
 
 def _earned_table(training: Training) -> str:
