@@ -35,7 +35,7 @@ def test_it_enters_long_for_a_quick_move_back() -> None:
     assert entry.plan.time_stop_bars == 12
     assert entry.bound_to_regime
     assert entry.reasons == (
-        "RSI 25.0 is under 30.",
+        "RSI 25.00 is under 30.",
         "Volume 15, on average 10 over 20 candles: at least 1.5 times that.",
     )
 
@@ -46,7 +46,7 @@ def test_short_is_the_mirror_of_long() -> None:
     assert (list(long), list(short)) == ([LONG], [SHORT])
     assert long[LONG].confidence == short[SHORT].confidence
     assert long[LONG].plan == short[SHORT].plan
-    assert short[SHORT].reasons[0] == "RSI 75.0 is over 70."
+    assert short[SHORT].reasons[0] == "RSI 75.00 is over 70."
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def _entry(
 
     def reasons(row: int) -> tuple[str, ...]:
         return (
-            f"RSI {rsi[row]:.1f} is {beyond} {limit:g}.",
+            f"RSI {rsi[row]:.2f} is {beyond} {limit:g}.",
             f"{volumes(row).capitalize()}: at least {parameters.volume_ratio_min:g} times that.",
         )
 
