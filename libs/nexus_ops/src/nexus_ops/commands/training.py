@@ -39,12 +39,13 @@ def train_model(
     """Train a regime model on recorded markets, and report how it does on later folds."""
     from nexus_ops.training.dataset import Span
     from nexus_ops.training.fitting import Recipe
+    from nexus_ops.training.folds import FOLDS
     from nexus_ops.training.run import train
 
     _check_folder(out)
     span = Span(parse_instant(start) if start else None, parse_instant(end) if end else None)
     dataset, notes = _dataset(data, _symbols(symbols), venue, span)
-    with progress("training", 6) as advance:
+    with progress("training", FOLDS + 1) as advance:
         training = train(dataset, Recipe(seed=seed, threads=threads), advance)
     _write(out, training, notes)
     if as_json:
