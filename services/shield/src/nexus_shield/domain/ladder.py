@@ -21,6 +21,7 @@ from nexus_shield.domain.sizing import (
     fitting_leverage,
     floor_to_step,
     liquidation_fraction,
+    plain,
     risk_fraction,
     round_trip_cost,
 )
@@ -100,7 +101,7 @@ def _shortfall(level: Decimal, ladder: LadderPlan, listed: Instrument) -> str | 
     if level <= 0:
         return f"less than one step of {listed.step_size:f} a level"
     if level < listed.min_quantity:
-        return f"{level:f} a level is below the venue's minimum {listed.min_quantity:f}"
+        return f"{plain(level)} a level is below the venue's minimum {listed.min_quantity:f}"
     lowest = level * (ladder.centre - ladder.levels * ladder.spacing)
     if lowest < listed.min_notional:
         return (
