@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,7 @@ async def models_standing(store: EventStore) -> dict[str, Any]:
         "champion": state.champion,
         "champion_since": _instant(state.reigns[-1].effective_from if state.reigns else None),
         "champion_in_use": None if now is None else state.champion_at(now),
+        "champion_refused": None if state.champion is None else state.refused.get(state.champion),
         "shadow": state.shadow,
         "shadow_since": _instant(state.shadow_since),
         "models": [_row(card, state) for card in state.cards.values()],
@@ -76,6 +78,18 @@ async def model_standing(store: EventStore, name: str) -> dict[str, Any]:
             "psi": {name: float(value) for name, value in drift.psi.items()},
         },
         "regimes": await regimes_now(store) if state.champion == card.model else [],
+    }
+
+
+async def regime_standing(store: EventStore) -> dict[str, Any]:
+    """Champion and shadow, and of how many instruments each of them and the rules read the regime, and why."""
+    state = await model_state(store)
+    regimes = await regimes_now(store)
+    return {
+        "champion": state.champion,
+        "shadow": state.shadow,
+        "read_by": dict(Counter(row["model_version"] for row in regimes)),
+        "fallbacks": dict(Counter(row["fallback"].partition(":")[0] for row in regimes if row["fallback"])),
     }
 
 

@@ -33,7 +33,7 @@ from nexus_common.runtime.store.memory import MemoryStore
 from nexus_cortex.handlers import CortexReactor
 from nexus_ops.deciders import DECIDERS
 from nexus_ops.decisions import PAGE, events_of
-from nexus_ops.recorded_models import recorded_reigns
+from nexus_ops.recorded_models import read_as_recorded
 
 Progress = Callable[[int], None]
 Take = Callable[[Sequence[Envelope[Event]]], None]
@@ -154,9 +154,8 @@ async def rerun_cortex(store: EventStore, cortex: Reactor, take: Take) -> int:
     A live step begins with a beat that carries its time; a played one lasts as long as its instant. Whatever
     closes in a step, on any timeframe, is judged at its one turn. Regimes are read by the models of the record.
     """
-    reigns = await recorded_reigns(store)
-    if reigns is not None and isinstance(cortex, CortexReactor):
-        cortex.read_with(reigns)
+    if isinstance(cortex, CortexReactor):
+        await read_as_recorded(store, cortex)
     memory = MemoryStore()
     desk = WorkDesk(memory, Service.CORTEX.value, cortex.observe, keep_commands=False)
     heard = sorted({*cortex.listens, BEAT} - set(RERUN))

@@ -9,6 +9,7 @@ from nexus_common.runtime.bus.jetstream import JetStreamBus
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.store.session import Session
 from nexus_ops.feed_standing import feeds_standing
+from nexus_ops.model_standing import regime_standing
 from nexus_ops.timetravel import last_close
 
 REVISION = b"SELECT version_num FROM alembic_version"
@@ -52,4 +53,5 @@ async def standing(store: EventStore, url: str, bus: JetStreamBus) -> dict[str, 
         ],
         "read_models": {name: {"position": at, "behind": head - at} for name, at in checkpoints},
         "parked": len(await bus.parked()),
+        "regime": await regime_standing(store),
     }

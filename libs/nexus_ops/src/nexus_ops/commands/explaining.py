@@ -16,6 +16,7 @@ from nexus_ops.commands import options
 from nexus_ops.composition import cortex_reactor, settings_of_home
 from nexus_ops.layout import chapters
 from nexus_ops.output import console, pairs, print_json, print_text
+from nexus_ops.recorded_models import read_as_recorded
 from nexus_ops.story import Line, background_of, find_story, render, tell
 from nexus_ops.timetravel import Rows, Subject, instant_or_now, look
 from nexus_ops.why_not import WhyNot
@@ -64,6 +65,7 @@ def why_not(
 async def _explained(home: Path, symbol: Symbol, until: datetime | None) -> WhyNot:
     cortex = cortex_reactor(settings_of_home(home))
     async with opened_store(home) as store:
+        await read_as_recorded(store, cortex)
         return await explain(store, cortex, symbol, until)
 
 

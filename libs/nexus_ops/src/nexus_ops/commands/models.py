@@ -60,6 +60,10 @@ def list_models(home: options.Home = DEFAULT_HOME, as_json: options.Json = False
     console.print()
     in_use, since = document["champion_in_use"], document["champion_since"]
     facts = [("reads the regime", in_use or "the rules")]
+    if document["champion_refused"] is not None:
+        facts = [
+            ("reads the regime", f"the rules, since {in_use} was refused: {document['champion_refused']}")
+        ]
     if document["champion"] != in_use:
         facts.append(("from the next close on", document["champion"] or "the rules"))
     elif since is not None:

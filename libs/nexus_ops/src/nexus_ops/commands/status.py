@@ -53,6 +53,7 @@ def _show(document: dict[str, Any]) -> None:
         ("head", str(document["head"])),
         ("last step", str(document["last_step"] or "none yet")),
         ("parked messages", str(document["parked"])),
+        ("regime read by", _readers(document["regime"])),
         *((f"read models of {name}", f"{each['behind']} behind") for name, each in _items(document)),
     ]
     console.print(pairs(facts))
@@ -65,6 +66,13 @@ def _show(document: dict[str, Any]) -> None:
     console.print(lags)
     console.print()
     console.print(_leases(document["leases"]))
+
+
+def _readers(regime: dict[str, Any]) -> str:
+    """Who reads how many instruments' regimes, and why rules do beside a model."""
+    readers = ", ".join(f"{name} ({count})" for name, count in sorted(regime["read_by"].items()))
+    reasons = ", ".join(f"{count} for {name}" for name, count in sorted(regime["fallbacks"].items()))
+    return (readers or "nobody yet") + (f"; rules instead of the model: {reasons}" if reasons else "")
 
 
 def _feeds(feeds: dict[str, dict[str, Any]]) -> Any:
