@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-faults test-feeds test-planted test-compose lint fmt bench lock up down logs clean
+.PHONY: help setup run test test-faults test-feeds test-features test-planted test-compose lint fmt bench lock up down logs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ test-faults: setup ## the long fault runs: kills at random moments; counts are p
 
 test-feeds: setup ## all recorded candles through the venues' streams and their SDKs; counts are printed
 	$(BIN)/pytest -m "long" -s tests/contract/feeds tests/unit/ingest $(ARGS)
+
+test-features: setup ## features of every recorded candle, live and in blocks, bit for bit; counts are printed
+	$(BIN)/pytest -m "long" -s tests/unit/market/test_recorded_features.py $(ARGS)
 
 test-planted: setup ## faults put into the code on purpose; each must turn the suite red; docs/planted-faults.md
 	PYTHONPATH=tests $(BIN)/python -m faults.planted $(ARGS)
