@@ -82,7 +82,7 @@ async def test_rows_and_blocks_give_the_same_commands_on_a_recorded_market(stage
     await assert_rows_equal_blocks(run, scanned(recorded_market, RECORDED[0]))
 
     raised = [event for event in await run.events() if isinstance(event, SignalRaised)]
-    assert all("micro_rsi14" in event.features for event in raised)
+    assert all(("micro_rsi14" in event.features) == event.action.is_entry for event in raised)
 
 
 async def test_scanned_beforehand_it_records_the_same_bytes(live, stage, synthetic_market) -> None:

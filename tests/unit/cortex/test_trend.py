@@ -175,3 +175,10 @@ def test_confidence_is_full_with_twice_the_adx_a_lead_of_30_and_the_macro_view()
     figures = (np.array([25.0, 37.5, 50.0]), np.array([0.0, 15.0, 30.0]), np.array([False, False, True]))
 
     assert confidence(*figures, TrendParameters()).tolist() == pytest.approx([0.5, 0.675, 1.0])
+
+
+def test_an_entry_carries_every_figure_and_an_exit_those_that_it_rests_on() -> None:
+    both = judged(TREND, candles(VALLEY), macro=UP)
+
+    assert set(both[OUT_SHORT].features) == set(TREND.needs)
+    assert set(both[LONG].features) > {*TREND.needs, "rsi14", "macd", "macro_direction"}

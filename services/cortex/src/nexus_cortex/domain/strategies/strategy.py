@@ -170,7 +170,7 @@ def propose(strategy: Strategy, setup: Setup, view: MarketView, row: int) -> Pro
         since=from_millis(int(setup.since[row])),
         failed_rule=None if failed is None else failed.name,
         detail="" if failed is None else failed.figures(row),
-        features={} if failed is not None else _snapshot(view, row),
+        features={} if failed is not None else _features(strategy, view, row, is_entry),
         reasons=() if failed is not None else setup.reasons(row),
         ladder=setup.ladder(row) if is_entry and setup.ladder is not None else None,
     )
@@ -189,6 +189,13 @@ def plan_by_atr(parameters: ExitParameters, atr: Decimal) -> ExitPlan:
         trail_after_r=parameters.trail_after_r,
         time_stop_bars=parameters.time_stop_bars,
     )
+
+
+def _features(strategy: Strategy, view: MarketView, row: int, is_entry: bool) -> Mapping[str, Decimal]:
+    """Every figure there is for an entry. Exits are proposed at every second close: what the strategy reads."""
+    if is_entry:
+        return _snapshot(view, row)
+    return {name: decimal_of(view.bars.column(name)[row]) for name in strategy.needs}
 
 
 def _snapshot(view: MarketView, row: int) -> Mapping[str, Decimal]:
