@@ -10,9 +10,10 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose
 export UV_SYSTEM_CERTS := 1
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header
 ARGS ?=
+DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-faults test-feeds test-features test-planted test-compose lint fmt bench lock up down logs clean
+.PHONY: help setup run test test-faults test-feeds test-features signals test-planted test-compose lint fmt bench lock up down logs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +42,9 @@ test-feeds: setup ## all recorded candles through the venues' streams and their 
 
 test-features: setup ## features of every recorded candle, live and in blocks, bit for bit; counts are printed
 	$(BIN)/pytest -m "long" -s tests/unit/market/test_recorded_features.py $(ARGS)
+
+signals: setup ## every signal on a data directory, computed twice and compared; DATA=DIR; writes the table of docs/strategies.md
+	$(BIN)/python tools/signal_table.py $(DATA) --page docs/strategies.md
 
 test-planted: setup ## faults put into the code on purpose; each must turn the suite red; docs/planted-faults.md
 	PYTHONPATH=tests $(BIN)/python -m faults.planted $(ARGS)

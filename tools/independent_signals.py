@@ -252,9 +252,10 @@ def mean_reversion(bars: Candles) -> list[Trade]:
 
 
 def _diverges(where: Bools, low: Floats, strength: Floats) -> Bools:
+    """Of equal lows the latest: the rules do not say which, and it stands nearest."""
     found = np.zeros(len(low), dtype=np.bool_)
     for i in np.flatnonzero(where).tolist():
-        j = i - 20 + int(np.argmin(low[i - 20 : i]))
+        j = i - 1 - int(np.argmin(low[i - 20 : i][::-1]))
         found[i] = low[i] < low[j] and strength[i] > strength[j]
     return found
 

@@ -1,11 +1,12 @@
 """Counts of signals over a data directory, by the product and by the second computation, as a Markdown table.
 
-`.venv/bin/python tools/signal_table.py DIR [VENUE ...]`; differing signals are listed on stderr. Exit code 1
-where a count differs by more than 2 %.
+`.venv/bin/python tools/signal_table.py DIR [VENUE ...]` prints it; `make signals` puts it into docs/strategies.md.
+Differing signals are counted on stderr. Exit code 1 where a count differs by more than 2 %.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 from collections import Counter, defaultdict
@@ -24,7 +25,7 @@ from nexus_market.candles import to_millis
 from nexus_ops.signal_counts import Ground, grounds, signals_on
 
 TOLERANCE = 0.02
-LISTED = 10
+BEGIN, END = "<!-- signals -->", "<!-- end of signals -->"
 
 
 class Row(NamedTuple):
@@ -113,15 +114,27 @@ def table(first: set[Found], second: set[Found]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str]) -> int:
-    data = DataDirectory(Path(arguments[0]))
+def _between_marks(page: str, told: str) -> str:
+    before, mark, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (mark and end):
+        raise SystemExit(f"the page has no place for the table between {BEGIN} and {END}")
+    return f"{before}{mark}\n{told}\n{end}{after}"
+
+
+def main(directory: Path, venues: Sequence[str], page: Path | None) -> int:
+    data = DataDirectory(directory)
     first: set[Found] = set()
     second: set[Found] = set()
-    for venue in arguments[1:] or data.folders(None):
+    for venue in venues or data.folders(None):
         one, other = asyncio.run(compared(data, venue))
         first |= one
         second |= other
-    print(table(first, second))
+    told = table(first, second)
+    if page is None:
+        print(told)
+    else:
+        page.write_text(_between_marks(page.read_text(), told))
     for name, only in (("ours alone", first - second), ("second alone", second - first)):
         listed = Counter((each.venue, each.symbol, each.strategy, each.action) for each in only)
         for key, count in sorted(listed.items()):
@@ -130,4 +143,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    given = argparse.ArgumentParser(description=__doc__)
+    given.add_argument("directory", type=Path)
+    given.add_argument("venues", nargs="*")
+    given.add_argument("--page", type=Path, help="a page with marks between which the table is put")
+    asked = given.parse_args()
+    sys.exit(main(asked.directory, asked.venues, asked.page))
