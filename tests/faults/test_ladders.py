@@ -50,15 +50,22 @@ class Stage:
         return self.house.venues.exchange(self.row.venue)
 
     async def minute(
-        self, low: str, high: str, close: str, *requests: tuple[str, Event], seconds: float = 60
+        self,
+        low: str,
+        high: str,
+        close: str,
+        *requests: tuple[str, Event],
+        seconds: float = 60,
+        volume: str = "100000",
     ) -> None:
-        closed = bar(close, high, low, close)
+        closed = bar(close, high, low, close, volume)
         self.house.step(self.row.venue, {SOL: closed}, {SOL: flat(close)}, seconds)
         await self.trader.turn(self.house.at, {SOL: closed}, requests)
 
-    async def open(self) -> None:
+    async def open(self, level_quantity: str = "0.1") -> None:
         await self.minute("150", "150", "150")
-        await self.minute("150", "150", "150", (f"risk-{self.account}", self._verdict()))
+        verdict = self._verdict(D(level_quantity))
+        await self.minute("150", "150", "150", (f"risk-{self.account}", verdict))
 
     async def close(self, price: str) -> None:
         asked = CloseRequested(user=OWNER, account=self.account)
@@ -66,7 +73,7 @@ class Stage:
         for _ in range(6):
             await self.minute(price, price, price, seconds=10)
 
-    def _verdict(self) -> EntryApproved:
+    def _verdict(self, level_quantity: Decimal) -> EntryApproved:
         plan = ExitPlan(
             stop_distance=PLAN.reach,
             target_distance=PLAN.spacing,
@@ -82,7 +89,7 @@ class Stage:
             direction=Direction.LONG,
             strategy="grid",
             timeframe=Timeframe.H1,
-            quantity=D("0.5"),
+            quantity=5 * level_quantity,
             leverage=3,
             margin=D(50),
             notional=D(150),
@@ -95,7 +102,7 @@ class Stage:
             confidence=D("0.7"),
             checks=(),
             valid_until=self.house.at + timedelta(hours=1),
-            ladder=Ladder(plan=PLAN, level_quantity=D("0.1")),
+            ladder=Ladder(plan=PLAN, level_quantity=level_quantity),
         )
 
     # -- what came of it ----------------------------------------------------------------------------
@@ -165,6 +172,28 @@ async def test_it_rests_at_the_venue_fills_takes_its_profit_turns_round_and_goes
         (closed,) = await stage.of(TradeClosed)
         assert closed.net_profit == stage.exchange.account(stage.account).wallet - 10_000
         assert await stage.of(PositionDrifted) == []
+
+
+@pytest.mark.parametrize("name", VENUES)
+async def test_turned_round_by_one_fill_it_is_covered_on_its_other_side(name: str, tmp_path: Path) -> None:
+    """A rung that filled in part is turned by the whole of the opposite one: its old stop must not take the new along."""
+    async with staged(name, tmp_path) as stage:
+        await stage.open(level_quantity="0.2")
+        await stage.minute("149.2", "149.5", "149.5", volume="1")
+        assert (stage.stops(), stage.held()) == ([("sell", D("145.5"))], D("0.1"))
+        await stage.minute("149.5", "150.7", "150.7")
+        assert stage.held() == D("-0.2")
+        for _ in range(4):
+            assert stage.stops() == [("buy", D("154.5"))]
+            await stage.minute("150.7", "150.7", "150.7")
+        fills = await stage.of(LadderFilled)
+        assert [(f.direction, f.quantity) for f in fills[:2]] == [
+            (Direction.LONG, D("0.1")),
+            (Direction.SHORT, D("0.1")),
+        ]
+        await stage.close("150.7")
+        assert (stage.rungs(), stage.stops(), stage.held()) == ([], [], 0)
+        assert len(await stage.of(TradeClosed)) == 1
 
 
 @pytest.mark.parametrize("name", VENUES)

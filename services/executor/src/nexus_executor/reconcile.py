@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from nexus_common.contracts import ids
 from nexus_common.contracts.account import ReportDrift
 from nexus_common.contracts.order import Leg, RecordCanceled
-from nexus_common.contracts.values import AccountId, ClientOrderId, Symbol
+from nexus_common.contracts.values import AccountId, ClientOrderId, Side, Symbol
 from nexus_common.runtime.ports import Desk
 from nexus_executor.adoption import Adoption
 from nexus_executor.connections import Connections
@@ -198,7 +198,7 @@ class Reconciler:
         visible = timedelta(seconds=self._rules.visible_after_seconds)
         for holding in self._of(account):
             attached = {
-                ATTACHED_LEGS.get(order.kind)
+                (ATTACHED_LEGS.get(order.kind), order.side)
                 for order in standing
                 if order.attached and order.symbol == holding.symbol
             }
@@ -220,10 +220,13 @@ class Reconciler:
         absent = {each.symbol for each in found.positions if each.expected and not each.held}
         for where in [where for where in self._gone if where[0] == account and where[1] not in absent]:
             del self._gone[where]
+        apart = {each.symbol for each in found.positions if each.expected != each.held}
+        for where in [where for where in self._doubts if where[0] == account and where[1] not in apart]:
+            del self._doubts[where]
         for each in found.positions:
             symbol, expected, theirs = each
-            is_moving = self._view.is_moving(account, symbol) or self._may_be_filling(account, each)
-            if expected != theirs and is_moving:
+            is_moving = self._view.is_moving(account, symbol)
+            if expected != theirs and (is_moving or self._may_be_filling(account, each)):
                 complete = False
                 continue
             if symbol in absent:
@@ -252,7 +255,6 @@ class Reconciler:
         """
         where = (account, each.symbol)
         if not any(holding.is_ladder for holding in self._view.held_by(*where)):
-            self._doubts.pop(where, None)
             return False
         known, times = self._doubts.get(where, (each, 0))
         self._doubts[where] = (each, times + 1 if known == each else 1)
@@ -274,6 +276,6 @@ class Reconciler:
             )
 
 
-def _is_attached(note: OrderNote, state: OrderState, attached: set[Leg | None]) -> bool:
+def _is_attached(note: OrderNote, state: OrderState, attached: set[tuple[Leg | None, Side]]) -> bool:
     """Whether the position's own stop at the venue, which bears no name, is this order."""
-    return note.leg in attached and state.intent is not None and state.intent.close_position
+    return (note.leg, note.side) in attached and state.intent is not None and state.intent.close_position

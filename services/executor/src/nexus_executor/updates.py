@@ -227,7 +227,8 @@ class Updates:
             for note in holding.orders.values():
                 state: OrderState = await desk.state(ORDER, note.order)
                 is_whole = state.intent is not None and state.intent.close_position
-                if note.leg is leg and is_whole and not state.status.has_ended:
+                is_it = note.leg is leg and update.side in (None, note.side)
+                if is_it and is_whole and not state.status.has_ended:
                     newest = note.order
         return newest
 

@@ -39,10 +39,15 @@ def slot_of(placed: Placed) -> Slot | None:
 
 
 def _stops_of_the_other_side(now: Situation) -> Iterator[Action]:
-    """The position was turned round, or nothing is held: what protected it before may open something."""
+    """The position was turned round, or nothing is held: what protected it before has nothing to do any more.
+
+    A stop that belongs to the position at the venue went with it, and taking it off would take off its successor.
+    """
     covering = now.of(Leg.STOP) if now.trade.is_held else ()
     for placed in now.orders:
-        is_stray = placed.leg is Leg.STOP and placed not in covering
+        intent = placed.state.intent
+        went_along = now.traits.trails_position and intent is not None and intent.close_position
+        is_stray = placed.leg is Leg.STOP and placed not in covering and not (went_along and now.trade.is_held)
         if is_stray and placed.is_confirmed and not placed.state.canceling:
             yield Cancel(placed.order, "nothing is held on its side")
 
