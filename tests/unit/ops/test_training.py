@@ -152,7 +152,7 @@ def made(time: np.ndarray, known_at: np.ndarray, **columns: np.ndarray) -> Datas
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1_200, 2_500), st.integers(HORIZON, 400))
+@given(st.integers(0, 10_000), st.integers(2_000, 2_500), st.integers(HORIZON, 90))
 def test_what_is_tested_lies_behind_all_that_was_known_in_learning(
     seed: int, bars: int, longest: int
 ) -> None:

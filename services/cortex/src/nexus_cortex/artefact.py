@@ -33,7 +33,7 @@ LISTED: Final = (MODEL, SCALER, SCHEMA)
 FILES: Final = (*LISTED, MANIFEST)
 SIZE_MAX: Final = {MODEL: 64 * 2**20, SCALER: 2**20, SCHEMA: 2**20, MANIFEST: 4 * 2**20}
 ID_LENGTH: Final = 12
-_CHECK_SECONDS: Final = 60
+_CHECK_SECONDS: Final = 120
 
 
 class ArtefactRefused(NexusError):
@@ -115,7 +115,7 @@ def check_apart(files: Mapping[str, bytes]) -> None:
     """Load the artefact and ask it once in a process of its own, which a bad model may end without harm.
 
     Raises:
-        ArtefactRefused: as `load_artefact`, or the process ended or took longer than a minute.
+        ArtefactRefused: as `load_artefact`, or the process ended or took longer than two minutes.
     """
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
