@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import psycopg
@@ -32,6 +33,7 @@ from nexus_common.runtime.store.postgres import PostgresStore
 from nexus_cortex.adapters.clerk import NOTHING, Clerk
 from nexus_cortex.adapters.wish_box import WishBox, WishKind
 from nexus_cortex.artefact import MODEL
+from nexus_cortex.domain import scoreboard
 from nexus_cortex.handlers import CortexReactor
 from nexus_cortex.modelled import ModelledCortex
 from nexus_cortex.models_in_use import STREAM, ModelsInUse
@@ -51,7 +53,9 @@ A, B = ModelId(id_of(TREND)), ModelId(id_of(GRID))
 class Replica:
     """One cortex with its own connections; it owns the even partitions or the odd ones, or all."""
 
-    def __init__(self, store: PostgresStore, box: WishBox, number: int, of: int) -> None:
+    def __init__(
+        self, store: PostgresStore, box: WishBox, number: int, of: int, *, promotes: bool = False
+    ) -> None:
         def owns(key: str) -> bool:
             return partition_of(key) % of == number % of
 
@@ -60,7 +64,9 @@ class Replica:
         self.models = ModelsInUse(store)
         self.clerk = Clerk(box, store, WallClock(), lambda: owns("regime"))
         cortex = CortexReactor(owns=owns)
-        self.reactor = ModelledCortex(cortex, self.models, self.clerk, lambda: owns("regime"))
+        self.reactor = ModelledCortex(
+            cortex, self.models, self.clerk, lambda: owns("regime"), promotes=promotes
+        )
         self.desk = WorkDesk(store, "cortex", self.reactor.observe, reader=f"cortex-{number}")
 
     async def turn(self, at: datetime, position: int) -> None:
@@ -82,13 +88,13 @@ class Town:
         self._positions = 0
         self.replicas: list[Replica] = []
 
-    async def open(self, count: int) -> None:
+    async def open(self, count: int, *, promotes: bool = False) -> None:
         """Start as many replicas, which hear everything again that was ever heard."""
         self.replicas.clear()
         for number in range(1, count + 1):
             store = await PostgresStore.connect(self.url, fingerprint="test", clock=WallClock())
             self._closing.push_async_callback(store.close)
-            replica = Replica(store, self.box, number, count)
+            replica = Replica(store, self.box, number, count, promotes=promotes)
             self.replicas.append(replica)
             for envelope in (*self._heard, *(r.envelope for r in await store.read_stream(STREAM))):
                 replica.reactor.observe(envelope)
@@ -289,7 +295,7 @@ async def test_a_day_is_scored_once_also_by_a_process_that_was_not_there(town: T
     await town.register(follower)
     await town.wish(WishKind.PROMOTE, A)
     await town.wish(WishKind.SHADOW, ModelId(id_of(follower)))
-    await until_midnight(town)
+    await until_measured(town)
     (first,) = await town.recorded(ShadowScored)
     assert isinstance(first, ShadowScored)
     assert {score.contender.value: score.model for score in first.scores} == {
@@ -305,13 +311,30 @@ async def test_a_day_is_scored_once_also_by_a_process_that_was_not_there(town: T
     assert "adx" in drift.drifted, "the reference is not of this market"
 
     await town.open(1)
-    await town.quarters(1)
+    await town.quarters(4)
     assert len(await town.recorded(ShadowScored, DriftMeasured)) == 2
 
 
-async def until_midnight(town: Town) -> None:
-    """To a quarter past midnight, when the day before is measured."""
-    while True:
-        close = await town.quarters(1)
-        if (close.hour, close.minute) == (0, 15):
-            return
+async def test_a_shadow_that_meets_the_rule_is_promoted_where_the_settings_say_so(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule's thresholds are another test's business: here any score is enough."""
+    for threshold, value in {"CLOSES_MIN": 1, "DAYS_MIN": timedelta(0), "LEAD_MIN": Decimal(-9)}.items():
+        monkeypatch.setattr(scoreboard, threshold, value)
+    await town.open(1, promotes=True)
+    await town.register(TREND)
+    await town.wish(WishKind.SHADOW, A)
+    while not await town.recorded(ModelPromoted):
+        await town.quarters(1)
+    (promoted,) = await town.recorded(ModelPromoted)
+    assert isinstance(promoted, ModelPromoted)
+    assert (promoted.model, promoted.by) == (A, "the rule for shadows")
+    assert promoted.reason.startswith("led the rules by ")
+    await town.quarters(1)
+    assert set((await town.read_by()).values()) == {A}
+
+
+async def until_measured(town: Town) -> None:
+    """Past midnight, to the turn in which the day before is on record."""
+    while not await town.recorded(DriftMeasured):
+        await town.quarters(1)

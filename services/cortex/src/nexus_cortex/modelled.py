@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
-
-import numpy as np
 
 from nexus_common.contracts import ids
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.model import (
     REGIME,
-    Contender,
     MeasureDrift,
     PromoteModel,
     RefuseModel,
@@ -24,22 +21,16 @@ from nexus_common.contracts.values import Service, Timeframe
 from nexus_common.runtime.log import get_logger
 from nexus_common.runtime.ports import Desk, Turn
 from nexus_cortex.adapters.clerk import Clerk
-from nexus_cortex.artefact import Artefact, ArtefactRefused
-from nexus_cortex.domain.drift import drift, usable_rows
-from nexus_cortex.domain.evaluation import MAIN
+from nexus_cortex.artefact import ArtefactRefused
 from nexus_cortex.domain.model import MODELS, next_close
-from nexus_cortex.domain.scoreboard import promotion, scores
-from nexus_cortex.domain.strategies.strategy import MarketView
+from nexus_cortex.domain.scoreboard import promotion
 from nexus_cortex.handlers import CortexReactor
+from nexus_cortex.measuring import Day, Measured, kept, measure
 from nexus_cortex.models_in_use import ModelsInUse
-from nexus_market.candles import EPOCH, to_millis
-from nexus_market.features import FeatureColumns
+from nexus_market.candles import EPOCH
 
 QUARTER: Final = Timeframe.M15.duration
 DAY: Final = timedelta(days=1)
-# A week holds every weekday once; a single day's rows say more of that day than of the market.
-DRIFT_OVER: Final = timedelta(days=7)
-DRIFT_ROWS_MIN: Final = 500
 OURSELVES: Final = "cortex"
 BY_RULE: Final = "the rule for shadows"
 log = get_logger(__name__)
@@ -49,8 +40,8 @@ class ModelledCortex:
     """Judges as `CortexReactor` does, with the champion of each close.
 
     Every replica follows the stream of models. The one that owns it takes wishes, refuses what cannot be loaded,
-    and once a day, a quarter of an hour after midnight, scores the contest and measures drift. All of that is
-    computed from the candles held, so a restart loses nothing of it.
+    and once a day, a quarter of an hour after midnight, begins to score the contest and to measure drift, beside
+    the turns. All of that is computed from the candles held, so a restart loses nothing of it.
     """
 
     service = Service.CORTEX
@@ -73,6 +64,7 @@ class ModelledCortex:
         self._promotes = promotes
         self._caught_up: datetime | None = None
         self._measured: datetime | None = None
+        self._measuring: asyncio.Task[Measured] | None = None
         cortex.read_with(models.read_regimes)
 
     def observe(self, envelope: Envelope[Event]) -> None:
@@ -94,7 +86,8 @@ class ModelledCortex:
         if self._is_ours():
             await self._refuse_unusable(turn.at, desk)
             await self._take_wishes(turn.at, desk)
-            await self._measure_yesterday(close, turn.at, desk)
+            await self._record_measured(turn.at, desk)
+            await self._measure_yesterday(close)
 
     async def _refuse_unusable(self, at: datetime, desk: Desk) -> None:
         """Tell of a model that is wanted and cannot be loaded."""
@@ -113,8 +106,8 @@ class ModelledCortex:
             events = await desk.handle(MODELS, REGIME, command, cause=prepared.wish.cause)
             self._clerk.decided(prepared, anything=bool(events))
 
-    async def _measure_yesterday(self, close: datetime, at: datetime, desk: Desk) -> None:
-        """At a day's second close, when the candles of midnight are in for certain."""
+    async def _measure_yesterday(self, close: datetime) -> None:
+        """Begin at a day's second close, when the candles of midnight are in for certain."""
         state = self._models.state
         midnight = EPOCH + (close - QUARTER - EPOCH) // DAY * DAY
         since, done = state.contest_since, self._measured
@@ -124,57 +117,27 @@ class ModelledCortex:
         await self._models.ready(state.champion, state.shadow)
         champion = self._models.usable(state.champion_at(midnight))
         shadow = self._models.usable(state.shadow_at(midnight))
-        if champion is None and shadow is None:
+        last = state.boards[-1] if state.boards else None
+        if (champion is None and shadow is None) or (last is not None and last.at >= midnight):
             return
-        day = _Day(midnight, at, self._cortex.looked_back())
-        await self._score(day, since, champion, shadow, desk)
-        if champion is not None:
-            await _measure_drift(day, champion, desk)
+        day = Day(midnight, since, champion, shadow, last)
+        views = [kept(view) for view in self._cortex.looked_back()]
+        self._measuring = asyncio.ensure_future(asyncio.to_thread(measure, day, views))
 
-    async def _score(
-        self, day: _Day, since: datetime, champion: Artefact | None, shadow: Artefact | None, desk: Desk
-    ) -> None:
-        boards = self._models.state.boards
-        if boards and boards[-1].at >= day.end:
+    async def _record_measured(self, at: datetime, desk: Desk) -> None:
+        """What a measurement has found, in the first turn after it is done; of a contest that is over, nothing."""
+        if self._measuring is None or not self._measuring.done():
             return
-        asked = {Contender.CHAMPION: champion, Contender.SHADOW: shadow}
-        models = {contender: model for contender, model in asked.items() if model is not None}
-        board = scores(day.views, models, boards[-1] if boards else None, since, day.end)
-        command = ScoreShadow(since, day.end, board, day.at)
+        measured, self._measuring = self._measuring.result(), None
+        day = measured.day
+        if day.since != self._models.state.contest_since:
+            return
+        command = ScoreShadow(day.since, day.end, measured.scores, at)
         await desk.handle(MODELS, REGIME, command, cause=ids.timer_id("model-scores", day.end))
+        if day.champion is not None and measured.psi is not None:
+            drift = MeasureDrift(day.champion.model, day.end, measured.rows, dict(measured.psi), at)
+            await desk.handle(MODELS, REGIME, drift, cause=ids.timer_id("model-drift", day.end))
         reason = promotion(self._models.state.boards)
-        if self._promotes and shadow is not None and reason is not None:
-            wish = PromoteModel(shadow.model, next_close(day.at), BY_RULE, reason, day.at)
+        if self._promotes and day.shadow is not None and reason is not None:
+            wish = PromoteModel(day.shadow.model, next_close(at), BY_RULE, reason, at)
             await desk.handle(MODELS, REGIME, wish, cause=ids.timer_id("model-promotion", day.end))
-
-
-@dataclass(frozen=True, slots=True)
-class _Day:
-    """A day that is over: when it ended, the instant at which it is measured, and what is held of the past."""
-
-    end: datetime
-    at: datetime
-    views: Sequence[MarketView]
-
-
-async def _measure_drift(day: _Day, champion: Artefact, desk: Desk) -> None:
-    week = [
-        _between(view, day.end - DRIFT_OVER, day.end)
-        for view in day.views
-        if view.symbol in champion.instruments
-    ]
-    rows = usable_rows(week)
-    if len(rows) < DRIFT_ROWS_MIN:
-        return
-    psi = drift(rows, champion.manifest["reference"])
-    command = MeasureDrift(champion.model, day.end, len(rows), psi, day.at)
-    await desk.handle(MODELS, REGIME, command, cause=ids.timer_id("model-drift", day.end))
-
-
-def _between(view: MarketView, after: datetime, until: datetime) -> MarketView:
-    """The rows that closed in this time."""
-    closes = view.bars.close_time()
-    first, last = np.searchsorted(closes, (to_millis(after), to_millis(until)), side="right").tolist()
-    # Indicators are causal: cutting later bars off changes nothing in what stands before.
-    rows = FeatureColumns(view.bars.window[: view.bars.start + last], view.bars.start + first, MAIN)
-    return replace(view, bars=rows)

@@ -8,14 +8,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, cast
 
+import numpy as np
+
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.model import REGIME, ModelCard, ModelEvent, ModelRegistered
 from nexus_common.contracts.values import ModelId
 from nexus_common.runtime.ports import EventStore
 from nexus_cortex.artefact import MANIFEST, Artefact, ArtefactRefused, load_artefact
+from nexus_cortex.domain.drift import drift
 from nexus_cortex.domain.figures import decimal_of
 from nexus_cortex.domain.model import MODELS, ModelState
+from nexus_cortex.domain.model_features import FEATURES
+from nexus_cortex.measuring import reference_of
 from nexus_cortex.reigns import Reigns
 
 STREAM: Final = MODELS.stream(REGIME)
@@ -96,6 +101,8 @@ def card_of(artefact: Artefact) -> ModelCard:
     """What is recorded of a model when it is registered; raises ArtefactRefused when its manifest does not say it."""
     manifest = artefact.manifest
     try:
+        # Found out now rather than at the end of a day.
+        drift(np.zeros((1, len(FEATURES))), reference_of(artefact))
         return ModelCard(
             model=artefact.model,
             digest=artefact.digest,
@@ -108,7 +115,7 @@ def card_of(artefact: Artefact) -> ModelCard:
             rows=int(manifest["rows"]),
             metrics=_figures(manifest["metrics"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ArtefactRefused(f"{MANIFEST} lacks what is recorded of a model: {error!r}") from error
 
 
