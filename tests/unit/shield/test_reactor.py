@@ -1,5 +1,6 @@
 """Shield's turns: what it hears from the others, and what it decides."""
 
+import json
 from datetime import timedelta
 from decimal import Decimal as D
 
@@ -7,6 +8,7 @@ import pytest
 
 from nexus_common.contracts.feed import FeedLost, FeedRestored
 from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, GuardReleased
+from nexus_common.contracts.instrument import Bracket, Group, InstrumentsListed, InstrumentStatus, Terms
 from nexus_common.contracts.risk import (
     BreakerReset,
     BreakerTripped,
@@ -23,6 +25,7 @@ from nexus_common.contracts.risk import (
 )
 from nexus_common.contracts.session import (
     BreakerResetRequested,
+    GroupSwitched,
     KillRequested,
     OrderRequested,
     ResumeRequested,
@@ -354,6 +357,54 @@ async def test_a_users_choices_count_from_the_next_signal_on(make, play):
     on = StrategySwitched(user="ann", strategy="trend", enabled=True)
     (entry,) = await play.act(make.NOON, ("session-ann", on), ("signal-1", make.signal("ETHUSDT")))
     assert type(entry) is EntryApproved
+
+
+async def test_a_group_that_is_off_is_refused_to_signals_and_open_to_hands(make, play):
+    await play.begin()
+    off = GroupSwitched(user="ann", group=Group.MAJOR, enabled=False)
+    (refused,) = await play.act(make.NOON, ("session-ann", off), (SIGNALS, make.signal()))
+    assert refused.reason == "group"
+    assert refused.checks[2].detail == "BTCUSDT belongs to major; switched off: major"
+    (entry,) = await play.act(make.NOON, ("session-ann", wish(make, stop_fraction=D("0.02"))))
+    assert type(entry) is EntryApproved
+    on = GroupSwitched(user="ann", group=Group.MAJOR, enabled=True)
+    (entry,) = await play.act(make.NOON, ("session-ann", on), ("signal-1", make.signal("ETHUSDT")))
+    assert type(entry) is EntryApproved
+
+
+async def test_the_venues_brackets_are_those_an_account_can_reach(make, play):
+    await play.begin()
+    steps = (
+        Bracket(D(0), D(2000), D(20), D("0.004")),
+        Bracket(D(2000), D(30_000), D(3), D("0.01")),
+        Bracket(D(30_001), D(90_000), D(1), D("0.5")),
+    )
+    terms = {"BTCUSDT": Terms(status=InstrumentStatus.TRADING, brackets=steps)}
+    listed = InstrumentsListed(venue=Venue.BINANCE, instruments=(make.instrument(),), terms=terms)
+    (entry,) = await play.act(make.NOON, ("instrument-binance", listed), (SIGNALS, make.signal()))
+    # 5 % × 10,000 at 5 × is 2500, where 3 × is the most; 4 × buys 2000, which the first bracket gives
+    assert (entry.leverage, entry.notional) == (4, D(2000))
+    (command,) = [c for _, c in await play.store.commands() if c.type == "risk.assess_entry"]
+    assert len(json.loads(command.body)["data"]["context"]["brackets"]) == 2
+
+
+@pytest.mark.parametrize(("name", "value"), [("margin_fraction", "0.5"), ("no_such_figure", "1")])
+async def test_a_recorded_figure_beyond_its_cap_changes_nothing(make, play, name, value):
+    await play.begin()
+    beyond = RiskSettingChanged(user="ann", name=name, value=D(value))
+    (entry,) = await play.act(make.NOON, ("session-ann", beyond), (SIGNALS, make.signal()))
+    assert entry.margin == D(500)
+
+
+@pytest.mark.parametrize("amount", ["0", "-120"])
+async def test_without_equity_nothing_is_entered(make, play, amount):
+    await play.begin()
+    told = (("account-ann-binance", make.wallet(amount)), (SIGNALS, make.signal()))
+    *_, refused = await play.act(make.NOON, *told)
+    assert type(refused) is EntryRefused
+    failed = {check.name: check.detail for check in refused.checks if not check.passed}
+    assert failed["size"].startswith("less than one step of 0.001")
+    assert failed["gross_margin"] == "cannot be judged without a size"
 
 
 async def test_a_lost_feed_stops_entries_of_its_venue(make, play):

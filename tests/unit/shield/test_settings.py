@@ -5,6 +5,8 @@ from pydantic import ValidationError
 
 from nexus_common.contracts.limits import PROFILES, RiskSettings
 from nexus_common.contracts.values import Profile
+from nexus_common.runtime.errors import ConfigurationError
+from nexus_common.runtime.settings import load
 
 
 def test_the_profiles_are_those_of_the_rules():
@@ -36,6 +38,24 @@ def test_nobody_gets_beyond_a_cap(name, value):
         RiskSettings().changed(name, D(value))
     with pytest.raises(ValidationError):
         RiskSettings.model_validate({name: D(value)})
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_is_no_figure(value):
+    with pytest.raises(ValueError, match="margin_fraction cannot be"):
+        RiskSettings().changed("margin_fraction", D(value))
+
+
+def test_a_settings_file_beyond_a_cap_is_refused_with_its_place():
+    with pytest.raises(ConfigurationError, match=r"(?i)margin_fraction.*0\.10"):
+        load(environment={"NEXUS__SHIELD__RISK__MARGIN_FRACTION": "0.2"})
+
+
+def test_no_verdict_rests_on_what_is_no_number(make):
+    with pytest.raises(ValidationError, match="finite"):
+        make.context(equity=D("NaN"))
+    with pytest.raises(ValidationError, match="finite"):
+        make.request(price=D("NaN"))
 
 
 def test_an_unknown_figure_is_named_with_those_that_exist():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from nexus_common.contracts.instrument import InstrumentKind
+from nexus_common.contracts.instrument import Bracket, InstrumentKind
 from nexus_common.contracts.limits import PROFILES, RiskSettings
 from nexus_common.contracts.values import Profile
 from nexus_shield.domain.sizing import (
@@ -209,3 +209,40 @@ def test_a_stop_distance_is_rounded_up_by_less_than_a_tick(distance, tick):
 def test_a_deeper_drawdown_never_gives_a_larger_scale(a, b):
     shallow, deep = sorted((a, b))
     assert drawdown_scale(deep, RiskSettings()) <= drawdown_scale(shallow, RiskSettings())
+
+
+BRACKETS = (
+    Bracket(D(0), D(2600), D(20), D("0.004")),
+    Bracket(D(2600), D(9000), D(5), D("0.05")),
+)
+
+
+def test_leverage_is_that_of_the_bracket_of_what_would_be_bought(make):
+    # 6 × would buy 3000, where 5 × is the most; 5 × buys 2500, where 20 × would be given
+    size = size_entry(sizing(make, leverage=10, brackets=BRACKETS))
+    assert (size.leverage, size.notional, size.maintenance) == (5, D(2500), D("0.004"))
+    # what the loss at the stop bounds stays in the first bracket at any leverage: 100 / (40 + 1) = 2.439
+    far = size_entry(sizing(make, leverage=10, stop_distance=D(40), brackets=BRACKETS))
+    assert (far.leverage, far.notional) == (10, D(2439))
+
+
+def test_a_brackets_bound_belongs_to_it(make):
+    exact = (Bracket(D(0), D(2500), D(20), D("0.004")), Bracket(D(2500), D(9000), D(2), D("0.05")))
+    assert size_entry(sizing(make, brackets=exact)).leverage == 5
+
+
+def test_liquidation_is_that_of_the_brackets_maintenance_margin(make):
+    # 5 × of 20,000 buys 5000 with 5 % maintenance: (0.2 - 0.05) / 1.05 = 14.29 %
+    size = size_entry(sizing(make, equity=D(20_000), peak=D(20_000), brackets=BRACKETS))
+    assert size.maintenance == D("0.05")
+    assert size.liquidation_distance == 1000 * (D("0.2") - D("0.05")) / D("1.05")
+
+
+def test_nothing_is_bought_beyond_the_last_bracket(make):
+    size = size_entry(sizing(make, equity=D(100_000), peak=D(100_000), brackets=BRACKETS))
+    assert size.shortfall == "notional 25000.00 is above the venue's last bracket, 9000"
+
+
+def test_a_scale_that_a_user_lowered_does_not_rise_again_deeper_down():
+    careful = RiskSettings(mild_scale=D("0.1"))
+    assert [drawdown_scale(D(depth), careful) for depth in ("0.05", "0.10", "0.15")] == [D("0.1")] * 3
