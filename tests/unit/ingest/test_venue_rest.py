@@ -163,6 +163,40 @@ async def test_bybits_refusals_and_nonsense_are_no_answer(answer: Any) -> None:
             await rest.bars(BTC, Timeframe.M1, NOW - MINUTE, NOW - MINUTE)
 
 
+TRADE = {"id": 7, "price": "100.5", "qty": "1", "time": NOW}
+TICKER = {"symbol": "BTCUSDT", "lastPrice": "100.5", "markPrice": "100.25"}
+
+
+async def test_what_trades_right_now_is_the_last_trade_and_the_mark_price() -> None:
+    async with served(Both([TRADE], {"markPrice": "100.25"})) as url:
+        rest = BinanceRest(BinanceSettings(rest_url=url))
+        assert await rest.latest(BTC) == ("100.5", NOW, "100.25")
+        await rest.close()
+    async with bybit(Venue({"retCode": 0, "time": NOW, "result": {"list": [TICKER]}})) as asked:
+        assert await asked.latest(BTC) == ("100.5", NOW, "100.25")
+
+
+class Both(Venue):
+    """Answers trades and mark prices, each its own."""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        trades, mark = self._answers
+        return web.json_response(trades if request.path.endswith("/trades") else mark)
+
+
+@pytest.mark.parametrize("trades", [[], {}, [{**TRADE, "price": "0"}], [{**TRADE, "price": 5.0}], "<html>"])
+async def test_a_price_that_cannot_be_used_is_no_answer(trades: Any) -> None:
+    async with served(Both(trades, {"markPrice": "100.25"})) as url:
+        rest = BinanceRest(BinanceSettings(rest_url=url))
+        with pytest.raises(FeedDown):
+            await rest.latest(BTC)
+        await rest.close()
+    result = {"list": [{**TICKER, "lastPrice": ""}]}
+    async with bybit(Venue({"retCode": 0, "time": NOW, "result": result})) as asked:
+        with pytest.raises(FeedDown):
+            await asked.latest(BTC)
+
+
 @pytest.mark.parametrize("clock", [{}, [], {"serverTime": "soon"}, {"serverTime": 10**30}])
 async def test_a_clock_that_tells_no_time_is_down(clock: Any) -> None:
     async with binance(Venue([], clock=clock)) as rest:
