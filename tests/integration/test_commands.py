@@ -194,6 +194,7 @@ def test_why_not_names_what_holds_entries_back(ask: Callable[..., Any], home: Ho
         ["events", "parked", "--home"],
         ["ledger", "--home"],
         ["ledger", "--by", "day", "--home"],
+        ["whatif", "--set", "shield.margin_fraction=0.01", "--set", "cortex.strategy=trend", "--home"],
     ],
     ids=lambda arguments: "-".join(arguments[:2]),
 )
