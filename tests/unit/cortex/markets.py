@@ -84,15 +84,16 @@ def stub(timeframe: Timeframe, history: int = 0, **values: Sequence[float] | flo
 def wild(seed: int, count: int, timeframe: Timeframe, *, ticks: bool = True) -> Bars:
     """Quiet weeks, trends, crashes, bursts of volume and holes.
 
-    Prices are multiples of 1/8; without `ticks` no two highs and no two lows lie as far apart as two others.
+    Prices are multiples of 1/8; without `ticks` no two of them are alike, nor any two moves.
     """
     random = np.random.default_rng(seed)
+    grain = np.zeros((3, count)) if ticks else random.random((3, count))
     calm_or_wild = np.repeat(random.choice([0.5, 1.0, 3.0], count // 60 + 1), 60)[:count]
     drift = np.repeat(random.normal(0.0, 0.0015, count // 30 + 1), 30)[:count]
     steps = drift + random.normal(0.0, 0.003, count) * calm_or_wild
-    closed = np.round(8_000.0 * np.exp(np.cumsum(steps - steps.mean())))
+    closed = np.round(8_000.0 * np.exp(np.cumsum(steps - steps.mean()))) + grain[0]
     opened = np.concatenate((closed[:1], closed[:-1]))
-    wicks = random.integers(0, 16, (2, count)) + (0.0 if ticks else random.random((2, count)))
+    wicks = random.integers(0, 16, (2, count)) + grain[1:]
     high, low = np.maximum(opened, closed) + wicks[0], np.minimum(opened, closed) - wicks[1]
     volume = random.exponential(5.0, count) + 1.0
     times = START + np.arange(count, dtype=np.int64) * timeframe.seconds * 1_000

@@ -124,7 +124,7 @@ def test_a_price_in_a_power_of_two_says_the_same_to_the_last_digit(strategy, see
 @settings(max_examples=4, deadline=None)
 @given(seed=_seeds, factor=st.floats(1e-3, 1e3))
 def test_a_price_in_any_other_unit_says_the_same(strategy, seed, factor) -> None:
-    """Without ticks: rounding would part two moves of the same length, of which neither counts to ADX."""
+    """Without ticks: rounding would part what is alike, such as a close and the mean of twenty."""
     bars = wild(seed, BARS, strategy.timeframe, ticks=False)
 
     agree(decisions(said_of(strategy, bars)), decisions(said_of(strategy, scaled(bars, factor))), factor)
