@@ -41,13 +41,14 @@ def of_models(*events: Event) -> list[tuple[str, Event, None]]:
     return [("model-regime", event, None) for event in events]
 
 
-async def test_changes_refusals_and_drift_are_told_in_a_line(installation: Build) -> None:
+async def test_changes_refusals_and_new_drift_are_told(installation: Build) -> None:
     nexus = installation()
     psi = {"adx": Decimal("0.41"), "atr": Decimal("0.30"), "rsi": Decimal("0.02")}
     await nexus.step(
         *of_models(
             ModelRegistered(card=CARD, by="owner"),
             PROMOTED,
+            DriftMeasured(model=A, at=NOON, rows=700, psi=psi, drifted=("adx", "atr")),
             DriftMeasured(model=A, at=NOON, rows=700, psi=psi, drifted=("adx", "atr")),
             DriftMeasured(model=A, at=NOON, rows=700, psi=psi, drifted=()),
             ModelRefused(model=B, reason="truncated", by="cortex"),
@@ -57,7 +58,7 @@ async def test_changes_refusals_and_drift_are_told_in_a_line(installation: Build
     told = await nexus.notices()
     assert [text.splitlines()[0] for text in told] == [
         f"MODEL  {A} reads the regime",
-        f"DRIFT  the market is not the one that model {A} was trained on",
+        f"DRIFT  not what model {A} was trained on",
         f"MODEL REFUSED  {B}: truncated; rules read the regime where it would have",
         "MODEL ROLLED BACK  the rules read the regime again",
     ]

@@ -20,7 +20,10 @@ from nexus_common.contracts.values import ModelId
 
 @dataclass(slots=True)
 class ModelView:
-    """`champion` is the one decided on last; `board` and `drift` are the last measurements."""
+    """`champion` is the one decided on last; `board` and `drift` are the last measurements.
+
+    `newly_drifted` are the features that were not yet others when the same model was measured before.
+    """
 
     cards: dict[ModelId, ModelCard] = field(default_factory=dict)
     refused: dict[ModelId, str] = field(default_factory=dict)
@@ -28,6 +31,7 @@ class ModelView:
     shadow: ModelId | None = None
     board: ShadowScored | None = None
     drift: DriftMeasured | None = None
+    newly_drifted: tuple[str, ...] = ()
 
     def observe(self, event: Event) -> None:
         match event:
@@ -46,6 +50,9 @@ class ModelView:
             case ShadowScored():
                 self.board = event
             case DriftMeasured():
+                before = self.drift
+                known = before.drifted if before is not None and before.model == event.model else ()
+                self.newly_drifted = tuple(name for name in event.drifted if name not in known)
                 self.drift = event
             case _:
                 pass

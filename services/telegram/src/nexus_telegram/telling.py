@@ -197,13 +197,13 @@ def _feed_text(event: Any, view: View) -> tuple[Urgency, str, str | None] | None
 
 
 def _of_model(envelope: Envelope[Any], view: View) -> Iterator[Notice]:
-    told = _model_text(envelope.event)
+    told = _model_text(envelope.event, view)
     if told is not None:
         for user in view.keepers():
             yield Notice(user, *told)
 
 
-def _model_text(event: Any) -> tuple[Urgency, str] | None:
+def _model_text(event: Any, view: View) -> tuple[Urgency, str] | None:
     match event:
         case ModelPromoted():
             return Urgency.INFO, models.promoted(event)
@@ -211,8 +211,8 @@ def _model_text(event: Any) -> tuple[Urgency, str] | None:
             return Urgency.INFO, models.rolled_back(event)
         case ModelRefused():
             return Urgency.ALARM, models.refused(event)
-        case DriftMeasured() if event.drifted:
-            return Urgency.INFO, models.drifted(event)
+        case DriftMeasured() if view.models.newly_drifted:
+            return Urgency.INFO, models.drifted(event, view.models.newly_drifted)
         case _:
             return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nexus_common.contracts.model import DriftMeasured, ModelPromoted, ModelRefused, ModelRolledBack
 from nexus_common.contracts.values import ModelId
 from nexus_telegram.model_view import ModelView
@@ -26,16 +28,14 @@ def refused(event: ModelRefused) -> str:
     return f"MODEL REFUSED  {event.model}: {event.reason}; rules read the regime where it would have"
 
 
-def drifted(event: DriftMeasured) -> str:
-    worst = sorted(event.drifted, key=lambda name: -event.psi[name])
+def drifted(event: DriftMeasured, newly: Sequence[str]) -> str:
+    """The features that have just become others; those that were so before are told no more."""
+    worst = sorted(newly, key=lambda name: -event.psi[name])
     rows = [(name.replace("_", " "), f"PSI {event.psi[name]:.2f}") for name in worst[:DRIFTED_SHOWN]]
-    more = len(worst) - len(rows)
-    if more > 0:
-        rows.append(("", f"and {more} more"))
-    return card(
-        f"DRIFT  the market is not the one that model {event.model} was trained on",
-        [*rows, ("what to do", "train anew, or /models and the report")],
-    )
+    if len(worst) > DRIFTED_SHOWN:
+        rows.append(("", f"and {len(worst) - DRIFTED_SHOWN} more"))
+    rows.append(("in all", f"{len(event.drifted)} of {len(event.psi)}"))
+    return card(f"DRIFT  not what model {event.model} was trained on", rows)
 
 
 def listed(view: ModelView) -> str:
