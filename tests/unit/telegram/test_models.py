@@ -44,13 +44,11 @@ def of_models(*events: Event) -> list[tuple[str, Event, None]]:
 async def test_changes_refusals_and_new_drift_are_told(installation: Build) -> None:
     nexus = installation()
     psi = {"adx": Decimal("0.41"), "atr": Decimal("0.30"), "rsi": Decimal("0.02")}
+    drifted = DriftMeasured(model=A, at=NOON, rows=700, psi=psi, drifted=("adx", "atr"))
+    await nexus.step(*of_models(ModelRegistered(card=CARD, by="owner"), PROMOTED, drifted))
+    await nexus.step(*of_models(drifted.model_copy(update={"drifted": ("adx",)})))
     await nexus.step(
         *of_models(
-            ModelRegistered(card=CARD, by="owner"),
-            PROMOTED,
-            DriftMeasured(model=A, at=NOON, rows=700, psi=psi, drifted=("adx", "atr")),
-            DriftMeasured(model=A, at=NOON, rows=700, psi=psi, drifted=("adx", "atr")),
-            DriftMeasured(model=A, at=NOON, rows=700, psi=psi, drifted=()),
             ModelRefused(model=B, reason="truncated", by="cortex"),
             ModelRolledBack(withdrawn=A, model=None, effective_from=NOON, by="owner", reason="worse"),
         )
