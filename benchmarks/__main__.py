@@ -12,7 +12,18 @@ from typing import Any, Final
 
 from benchmarks.measuring import RESULTS, write_result
 
-NAMES: Final = ("append", "desk", "house", "execution", "replaying", "backtesting", "feeds", "cortex", "training")
+NAMES: Final = (
+    "append",
+    "desk",
+    "house",
+    "execution",
+    "replaying",
+    "backtesting",
+    "feeds",
+    "cortex",
+    "training",
+    "shield",
+)
 PAGE: Final = Path(__file__).parents[1] / "BENCHMARKS.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 

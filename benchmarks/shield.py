@@ -130,7 +130,7 @@ class _Town:
         self._tails: dict[str, tuple[int, bytes]] = {}
         self._listed = list(DEFAULT_INSTRUMENTS[Venue.BINANCE])
         self._prices = {each.symbol: each.tick_size * 20_000 for each in self._listed}
-        self._random = Random(7)  # noqa: S311 - a market, not a secret
+        self._random = Random(7)
         self._numbers = count(1)
         self._now = START
 
@@ -226,7 +226,9 @@ class _Town:
         price, rows = self._prices[listed.symbol], []
         for index in range(HISTORY):
             close = price + listed.tick_size * self._random.randint(-200, 200)
-            rows.append(Bar(first + index * 900_000, price, max(price, close), min(price, close), close, Decimal(1)))
+            rows.append(
+                Bar(first + index * 900_000, price, max(price, close), min(price, close), close, Decimal(1))
+            )
         return CandlesBackfilled(
             venue=Venue.BINANCE,
             symbol=listed.symbol,
