@@ -63,6 +63,7 @@ def test_a_rule_that_makes_no_sense_replaces_nothing() -> None:
     ("fault", "happening", "name", "figure"),
     [
         ("tenfold", TRADE, "price", "505.0"),
+        ("dip", TRADE, "price", "45.45"),
         ("zero", TRADE, "price", "0"),
         ("nan", TRADE, "price", "NaN"),
         ("tenfold", TOP, "ask", "505.0"),

@@ -25,6 +25,7 @@ class MarketFault(StrEnum):
     DUPLICATE = "duplicate"  # sent `count` times
     DISORDER = "disorder"  # held until `count` are there, then sent newest first
     TENFOLD = "tenfold"  # a price ten times what it was
+    DIP = "dip"  # a price a tenth below what it was
     ZERO = "zero"  # a price of 0
     NAN = "nan"  # a price that is no number
     CROSSED = "crossed"  # a bid above the ask
@@ -43,7 +44,7 @@ class MarketFault(StrEnum):
 NOISE = frozenset((MarketFault.MALFORMED, MarketFault.TRUNCATED, MarketFault.UNKNOWN, MarketFault.OVERSIZED))
 WRONG_FIGURES = frozenset(
     (
-        *(MarketFault.TENFOLD, MarketFault.ZERO, MarketFault.NAN, MarketFault.CROSSED),
+        *(MarketFault.TENFOLD, MarketFault.DIP, MarketFault.ZERO, MarketFault.NAN, MarketFault.CROSSED),
         MarketFault.BACKWARDS,
     )
 )
@@ -143,6 +144,8 @@ def _wrong(price: str, fault: MarketFault) -> str:
     match fault:
         case MarketFault.TENFOLD:
             return format_decimal(Decimal(price) * 10)
+        case MarketFault.DIP:
+            return format_decimal(Decimal(price) * 9 / 10)
         case MarketFault.ZERO:
             return "0"
         case MarketFault.NAN:
