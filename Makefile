@@ -13,7 +13,7 @@ ARGS ?=
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-faults test-feeds test-features signals test-planted test-compose lint fmt bench lock up down logs clean
+.PHONY: help setup run test test-accounts test-faults test-feeds test-features signals test-planted test-compose lint fmt bench lock up down logs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ test-features: setup ## features of every recorded candle, live and in blocks, b
 
 signals: setup ## every signal on a data directory, computed twice and compared; DATA=DIR; writes the table of docs/strategies.md
 	$(BIN)/python tools/signal_table.py $(DATA) --page docs/strategies.md
+
+test-accounts: setup ## two hundred accounts on one market, each compared with itself alone; counts are printed
+	$(BIN)/pytest -m "long" -s tests/simulation/test_accounts.py $(ARGS)
 
 test-planted: setup ## faults put into the code on purpose; each must turn the suite red; docs/planted-faults.md
 	PYTHONPATH=tests $(BIN)/python -m faults.planted $(ARGS)

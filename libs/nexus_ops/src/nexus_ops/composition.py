@@ -25,6 +25,7 @@ from nexus_market.exchange import Exchange
 from nexus_scheduler import bootstrap as scheduler
 from nexus_shield import bootstrap as shield
 from nexus_telegram import bootstrap as telegram
+from nexus_telegram.handlers import TelegramReactor
 
 
 def settings_for(environment: Mapping[str, str]) -> NexusSettings:
@@ -92,11 +93,13 @@ class LocalHouse:
         keep_commands: bool = True,
         trader: Reactor | None = None,
         match: Match | None = None,
+        people: TelegramReactor | None = None,
     ) -> None:
         """`judge` may stand in for the cortex of the settings when it is known to decide the same.
 
         Without commands the store cannot be replayed, but takes less time to fill. `trader` and `match` stand in
-        for the executor and its exchange, when that is not in this process.
+        for the executor and its exchange, when that is not in this process; `people` for the owner's session of
+        the settings, with the sessions of as many users as wanted.
         """
         self.store = store or MemoryStore(lazy=True)
         instruments = ingest.instruments_of(market)
@@ -108,7 +111,7 @@ class LocalHouse:
             trader or executor.reactor(settings, lambda venue: LocalGateway(self._exchanges[venue]), epoch=1),
             shield.reactor(settings),
             judge or cortex.reactor(settings),
-            telegram.reactor(settings),
+            people or telegram.reactor(settings),
             scheduler.reactor(settings),
         ]
         self._places = {
