@@ -196,10 +196,10 @@ ROWS = [
     ),
     Row(
         "liquidation",
-        "maintenance margin 92 %, stop 50 away: not even 1 × will do",
-        "(1 / 1 - 0.92) / 1.92 × 1000 < 2 × 50",
+        "maintenance margin 90 %, stop 50 away: not even 1 × will do",
+        "50 < (1 / 1 - 0.90) / 1.90 × 1000 < 2 × 50",
         False,
-        lambda make: {**stop("50")(make), "instrument": make.instrument(maintenance_margin=D("0.92"))},
+        lambda make: {**stop("50")(make), "instrument": make.instrument(maintenance_margin=D("0.90"))},
     ),
     Row("ladder", "a grid on a stock", NOTHING, False, ladder),
     Row("one_position", "a long is open", "1 + 1 > 1", False, history=one("BTCUSDT", "100")),
