@@ -2,7 +2,7 @@
 
 Shield, executor and a live ingest take turns over NATS with Postgres behind them, here in one process; the services
 between them in the ring pass the token on. The exchange is in this process too, so that the last figure is what our
-side takes, without the wire. The floor is a bare insert of the same number of rows, of the same size.
+side takes, without the wire. Processor time is this process's alone: on a busy machine the rest is waiting.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ from nexus_shield.handlers import ShieldReactor
 
 ACCOUNTS: Final = 100
 POSITIONS: Final = 10
-FALLS: Final = 10
+FALLS: Final = 5
 GOAL_MS: Final = 500.0
 BENCH: Final = "bench"
 HISTORY: Final = 60
@@ -80,11 +80,11 @@ SETTINGS: Final = {"margin_fraction": "0.02", "correlated_positions": "5", "corr
 
 @dataclass(slots=True)
 class Fallen:
-    """Seconds from the tick: to the commit of the last exit, to the last exit at the exchange."""
+    """Seconds from the tick: to the commit of the last exit (of them `busy` at work), to the last at the exchange."""
 
     committed: float
+    busy: float
     sent: float
-    events: int
 
 
 def run() -> list[Figure]:
@@ -93,7 +93,9 @@ def run() -> list[Figure]:
         with servers() as addresses:
             falls.append(asyncio.run(_fall(addresses)))
     exits = ACCOUNTS * POSITIONS
-    committed, sent = ([getattr(each, name) * 1e3 for each in falls] for name in ("committed", "sent"))
+    committed = [each.committed * 1e3 for each in falls]
+    busy = [each.busy * 1e3 for each in falls]
+    sent = [each.sent * 1e3 for each in falls]
     what = f"black-swan tick to the last of {exits} exits"
     note = f"{FALLS} falls, {ACCOUNTS} accounts with {POSITIONS} longs each"
     return [
@@ -105,6 +107,7 @@ def run() -> list[Figure]:
             goal=f"below {GOAL_MS:g} ms",
             met=percentile(committed, 0.99) < GOAL_MS,
         ),
+        Figure(f"{what} committed, processor time, p50", round(percentile(busy, 0.5), 1), "ms"),
         Figure(f"{what} handed to the exchange, p99", round(percentile(sent, 0.99), 1), "ms"),
     ]
 
@@ -120,7 +123,7 @@ class _TimedStore:
     """Executor's store; remembers when the last batch with orders was committed."""
 
     def __init__(self, store: PostgresStore) -> None:
-        self.committed: list[tuple[float, int]] = []
+        self.committed: list[tuple[float, float, int]] = []
         self._store = store
 
     def __getattr__(self, name: str) -> Any:
@@ -134,7 +137,7 @@ class _TimedStore:
             for envelope in append.envelopes
         )
         if exits:
-            self.committed.append((time.perf_counter(), exits))
+            self.committed.append((time.perf_counter(), time.process_time(), exits))
         return answer
 
 
@@ -213,17 +216,15 @@ class _Town:
         """The market falls by 5 % from one tick to the next, and stays there."""
         async with asyncio.TaskGroup() as works:
             publisher, living = await self._live(works)
-            before = await self._store.head()
             await self._calm(publisher)
             self._sent.clear()
             self._timed.committed.clear()
             price = self._prices[REFERENCE]
-            begun = time.perf_counter()
+            begun, idle = time.perf_counter(), time.process_time()
             self._say(publisher, price * 95 / 100, price * 95 / 100)
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while len(self._sent) < ACCOUNTS * POSITIONS:  # noqa: ASYNC110 - two stores would have to tell
                     await asyncio.sleep(0.01)
-            events = await self._store.head() - before
             for work in living:
                 work.cancel()
         return Fallen(
