@@ -23,6 +23,7 @@ NAMES: Final = (
     "cortex",
     "training",
     "shield",
+    "swan",
 )
 PAGE: Final = Path(__file__).parents[1] / "BENCHMARKS.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"

@@ -227,9 +227,9 @@ class _Town:
                     await asyncio.sleep(0.01)
             for work in living:
                 work.cancel()
-        return Fallen(
-            self._timed.committed[-1][0] - begun, self._sent[ACCOUNTS * POSITIONS - 1] - begun, events
-        )
+        at, busy, _ = self._timed.committed[-1]
+        assert sum(exits for _, _, exits in self._timed.committed) == ACCOUNTS * POSITIONS
+        return Fallen(at - begun, busy - idle, self._sent[ACCOUNTS * POSITIONS - 1] - begun)
 
     # -- over the bus -----------------------------------------------------------------------------------
 
