@@ -220,10 +220,10 @@ ROWS = [
     ),
     Row(
         "size",
-        "9.1 % below the all-time peak of 11,000",
+        "9.1 % below the all-time peak of 11,000, after a reset at 10,000",
         "0.05 ≤ (11000 - 10000) / 11000 < 0.10; 0.8 × 0.05 × 10000 × 5 / 1000 = 2",
         True,
-        history=lambda make: [PeakRaised(peak_since_reset=D(11_000), peak_all_time=D(11_000))],
+        history=lambda make: [PeakRaised(peak_since_reset=D(10_000), peak_all_time=D(11_000))],
     ),
     Row(
         "size",
@@ -247,6 +247,13 @@ ROWS = [
         "0.002 ≤ 0.05 × 10 × 5 / 1000 < 0.003; 0.002 × 1000 < 5",
         False,
         lambda make: {"equity": D(10)},
+    ),
+    Row(
+        "size",
+        "the venue's minimum is 2.5",
+        "0.05 × 10000 × 5 / 1000 = 2.5",
+        True,
+        lambda make: {"instrument": make.instrument(min_quantity=D("2.5"))},
     ),
     Row(
         "per_instrument",
@@ -277,6 +284,14 @@ ROWS = [
         False,
         lambda make: IN_CLUSTER,
         cluster("500.01"),
+    ),
+    Row(
+        "per_cluster",
+        "2,000.01 in a coin whose group nobody knows",
+        "2000.01 + 500 > 0.25 × 10000",
+        False,
+        lambda make: {"peers": (Peer(symbol="NEWUSDT", group=None, correlation=D(0)),)},
+        one("NEWUSDT", "2000.01"),
     ),
     Row(
         "one_direction",
