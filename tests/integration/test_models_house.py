@@ -48,10 +48,10 @@ def house(tmp_path: Path) -> Iterator[House]:
 def nexus(
     house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Said]:
-    """Runs `nexus models …` about the house; gives its exit code, its output and what it said on stderr."""
+    """Runs `nexus …` about the house; gives its exit code, its output and what it said on stderr."""
 
     def run(*arguments: object) -> Said:
-        words = ["nexus", "models", *map(str, arguments), "--home", str(house.home)]
+        words = ["nexus", *map(str, arguments), "--home", str(house.home)]
         monkeypatch.setattr(sys, "argv", words)
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
@@ -67,7 +67,7 @@ def asked(nexus: Callable[..., Said]) -> Callable[..., str]:
     """What became of a wish."""
 
     def run(*arguments: object) -> str:
-        code, out, err = nexus(*arguments, "--json")
+        code, out, err = nexus("models", *arguments, "--json")
         assert code == 0, out + err
         return str(json.loads(out)["outcome"])
 
@@ -153,9 +153,12 @@ def test_a_model_is_registered_promoted_rolled_back_and_replayed(
     # Two processes changed over at one close, the one that was announced.
     assert {read.candle_close for read in first} == {promoted.effective_from}
     assert promoted.reason == "it is better"
-    document = json.loads(nexus("list", "--json")[1])
+    document = json.loads(nexus("models", "list", "--json")[1])
     assert (document["champion_in_use"], document["shadow"]) == (A, B)
     assert {row["model"]: row["standing"] for row in document["models"]} == {A: "champion", B: "shadow"}
+
+    regime = json.loads(nexus("status", "--json")[1])["regime"]
+    assert (regime["champion"], regime["shadow"], set(regime["read_by"])) == (A, B, {A})
 
     os.kill(pid_of(house, "cortex-1"), signal.SIGKILL)
     os.kill(pid_of(house, "cortex-2"), signal.SIGKILL)
@@ -172,15 +175,15 @@ def test_a_model_is_registered_promoted_rolled_back_and_replayed(
     outcome = replayed(house, MARKET)
     os.kill(pid_of(house, "ingest"), signal.SIGCONT)
     assert outcome.divergence is None
-    for verb in (["list"], ["show", A]):
+    for verb in (["models", "list"], ["models", "show", A], ["status"]):
         code, out, err = nexus(*verb)
         assert code == 0, err
         assert [line for line in out.split("\n") if len(line.rstrip()) > 80] == []
 
     spoilt = {**always("trend"), MODEL: always("trend")[MODEL][:-1] + b"\x00"}
-    code, _, err = nexus("register", folder_of(spoilt, tmp_path / "spoilt"))
+    code, _, err = nexus("models", "register", folder_of(spoilt, tmp_path / "spoilt"))
     assert code == 1
     assert "model.ubj was changed: its SHA-256 is not the manifest's" in err
-    code, _, err = nexus("promote", "nobody")
+    code, _, err = nexus("models", "promote", "nobody")
     assert code == 2
     assert f"there is no model nobody: registered are {A}, {B}" in err
