@@ -348,14 +348,17 @@ async def test_the_stop_follows_partial_fills_and_the_average_price(
     assert sum(order.kind is OrderKind.TAKE_PROFIT for order in world.resting()) == 2
 
 
+@pytest.mark.parametrize(
+    "asked", [("session-anna", KillRequested(user=ANNA)), black_swan()], ids=["a kill", "a black swan"]
+)
 async def test_leaving_a_half_filled_entry_cancels_the_rest(
-    make_world: Make, verdict: Verdict, to_risk: Told
+    make_world: Make, verdict: Verdict, to_risk: Told, asked: tuple[str, Event]
 ) -> None:
     world = make_world()
     await world.start()
     await world.flat("60000")
     await world.minute(("60000",) * 4, to_risk(verdict()), volume="0.4")
-    await world.flat("60000", ("session-anna", KillRequested(user=ANNA)))
+    await world.flat("60000", asked)
     await world.flat("60000", minutes=3)
     assert world.held() == 0
     assert world.resting() == []
