@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from nexus_common.contracts.account import AccountOpened, BalanceChanged, FundingPaid, PositionLiquidated
 from nexus_common.contracts.guard import AmberRaised, BlackSwanDeclared, FallEvidence, FallMeasure
 from nexus_common.contracts.message import Event
