@@ -14,6 +14,7 @@ import typer
 from nexus_ops.access import DEFAULT_HOME, opened_store
 from nexus_ops.commands import options
 from nexus_ops.composition import cortex_reactor, settings_of_home
+from nexus_ops.layout import folded
 from nexus_ops.output import (
     columns,
     console,
@@ -152,14 +153,13 @@ def _show_divergence(found: WhatIf) -> None:
     if first is None:
         console.print("not one decision would differ", style="green")
         return
-    console.print(
-        f"first difference: {first.at:%Y-%m-%d %H:%M}, {first.what}",
-        style="yellow",
-        markup=False,
-        soft_wrap=True,
-    )
-    print_text(f"  recorded  {first.recorded}")
-    print_text(f"  now       {first.now}")
+    console.print("first difference", style="yellow")
+    for text in (
+        f"{first.at:%Y-%m-%d %H:%M}  {first.what}",
+        f"recorded  {first.recorded}",
+        f"now       {first.now}",
+    ):
+        print_text(folded(text))
 
 
 def _show_limits(found: WhatIf, played: str | None) -> None:
