@@ -19,6 +19,7 @@ from nexus_market.features import BLOCK_SLOTS, History
 
 WARM = datetime(2024, 4, 8, tzinfo=UTC)
 CLOSE = WARM + timedelta(minutes=15)
+ON_THE_HOUR = datetime(2024, 4, 6, 5, tzinfo=UTC)
 SLOW = Symbol("ETHUSDT")
 Build = Callable[..., Any]
 
@@ -79,6 +80,37 @@ async def test_a_slow_instrument_is_judged_when_its_candle_comes_as_it_would_hav
         expected.candle_close,
         expected.reading,
         expected.proposals,
+    )
+
+
+@pytest.mark.parametrize("slow", [Timeframe.M5, Timeframe.M15, Timeframe.H1])
+async def test_a_timeframe_that_is_slow_is_judged_when_its_candles_come(
+    stage: Build, synthetic_market: Any, slow: Timeframe
+) -> None:
+    at_once, by_parts = stage(synthetic_market), stage(synthetic_market)
+    for each in (at_once, by_parts):
+        each.warm_up(ON_THE_HOUR - timedelta(hours=1))
+        # The hour before is heard, and judged by nobody.
+        for minutes in range(5, 60, 5):
+            each.close(ON_THE_HOUR - timedelta(hours=1) + timedelta(minutes=minutes))
+    whole = at_once.close(ON_THE_HOUR).event
+    parts = [
+        whole.model_copy(
+            update={"candles": tuple(c for c in whole.candles if (c.timeframe is slow) is is_slow)}
+        )
+        for is_slow in (False, True)
+    ]
+    expected = await step(at_once, [whole], ON_THE_HOUR)
+
+    first = await step(by_parts, parts[:1], ON_THE_HOUR)
+    then = await step(by_parts, parts[1:], ON_THE_HOUR + timedelta(seconds=2))
+
+    assert slow not in {command.timeframe for command in first}
+    assert {command.timeframe for command in then} == {slow}
+    came = [(c.timeframe, c.symbol, c.candle_close, c.reading, c.proposals) for c in first + then]
+    assert sorted(came, key=lambda each: each[:2]) == sorted(
+        [(c.timeframe, c.symbol, c.candle_close, c.reading, c.proposals) for c in expected],
+        key=lambda each: each[:2],
     )
 
 
