@@ -145,6 +145,7 @@ async def test_a_few_accounts_decide_what_each_decides_alone(name: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("name", ["generated", "the crash of May 2021"])
 async def test_two_hundred_accounts_decide_what_each_decides_alone(name: str) -> None:
     kinds = await _compare(_environment(name), MANY)
