@@ -25,13 +25,15 @@ from nexus_common.runtime.ports import Turn
 from nexus_common.runtime.store.memory import MemoryStore
 from nexus_cortex.domain.sangria import BTC, Mood
 from nexus_cortex.handlers import CortexReactor
+from nexus_data.bar_file import read_bars
 from nexus_market.candles import Series, fold, from_millis, timeframes_from, to_millis
 from nexus_market.features import BLOCK_SLOTS, HISTORY_BARS, FeatureColumns
 from nexus_market.indicators import Bars
 
-REAL = Path(__file__).parents[4] / "shared" / "data" / "ohlcv" / "binance_spot"
+REAL = Path(__file__).parents[4] / "shared" / "data" / "ohlcv"
 START = datetime(2024, 3, 1, tzinfo=UTC)
 WARM_BARS = HISTORY_BARS + BLOCK_SLOTS
+RECORDED_END = datetime(2021, 5, 21, tzinfo=UTC)
 BASE_MS = 300_000
 MAKER_FEE = Decimal("0.0002")
 Market = Mapping[Symbol, Mapping[Timeframe, Series]]
@@ -192,19 +194,34 @@ def synthetic_market() -> Market:
     }
 
 
+def _recorded(path: Path, last: datetime) -> Mapping[Timeframe, Series]:
+    """The bars of a file that closed by then, on every timeframe that they give."""
+    pytest.importorskip("polars")
+    if not path.exists():
+        pytest.skip("the recorded market is not here")
+    timeframe = Timeframe(path.stem.split("-")[1])
+    base = read_bars(path, timeframe)
+    return _folded(base.slice(0, base.count_closed_by(to_millis(last))))
+
+
 @pytest.fixture(scope="session")
 def recorded_market() -> Market:
     """BTC, DOGE and LTC in the spring of 2021, from 1m bars."""
-    pl = pytest.importorskip("polars")
-    market: dict[Symbol, Mapping[Timeframe, Series]] = {}
-    for symbol in (Symbol("BTCUSDT"), Symbol("DOGEUSDT"), Symbol("LTCUSDT")):
-        path = REAL / f"{symbol}-1m.parquet"
-        if not path.exists():
-            pytest.skip("the recorded market is not here")
-        frame = pl.read_parquet(path)
-        columns = [frame[name].to_numpy().copy() for name in ("open", "high", "low", "close", "volume")]
-        market[symbol] = _folded(Series(Timeframe.M1, frame["open_time"].to_numpy().copy(), *columns))
-    return market
+    return {
+        Symbol(name): _recorded(REAL / "binance_spot" / f"{name}-1m.parquet", RECORDED_END)
+        for name in ("BTCUSDT", "DOGEUSDT", "LTCUSDT")
+    }
+
+
+@pytest.fixture(scope="session")
+def recorded_stocks() -> Market:
+    """Two stocks on 1m and 5m, with nights and a weekend between their sessions, and a coin through a crash."""
+    end = datetime(2025, 10, 11, tzinfo=UTC)
+    return {
+        Symbol("NVDA"): _recorded(REAL / "us" / "NVDA-1m.parquet", end),
+        Symbol("AAPL"): _recorded(REAL / "us" / "AAPL-5m.parquet", end),
+        Symbol("SOLUSDT"): _recorded(REAL / "bybit_linear" / "SOLUSDT-5m.parquet", end),
+    }
 
 
 def mood_of(market: Market) -> Mood:

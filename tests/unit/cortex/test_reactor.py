@@ -85,6 +85,19 @@ async def test_rows_and_blocks_give_the_same_commands_on_a_recorded_market(stage
     assert all(("micro_rsi14" in event.features) == event.action.is_entry for event in raised)
 
 
+async def test_rows_and_blocks_give_the_same_commands_across_nights_and_holes(stage, recorded_stocks) -> None:
+    run = stage(recorded_stocks)
+    begin = datetime(2025, 10, 10, 12, tzinfo=UTC)
+    run.warm_up(begin)
+    await run.play(begin, begin + timedelta(hours=12))
+
+    await assert_rows_equal_blocks(run, scanned(recorded_stocks, begin))
+
+    raised = {event.symbol for event in await run.events() if isinstance(event, SignalRaised)}
+    assert "SOLUSDT" in raised
+    assert raised & {"NVDA", "AAPL"}
+
+
 async def test_scanned_beforehand_it_records_the_same_bytes(live, stage, synthetic_market) -> None:
     knowing = stage(synthetic_market, scans=scanned(synthetic_market, SYNTHETIC[0]))
     knowing.warm_up(SYNTHETIC[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -117,9 +117,8 @@ class CortexReactor:
 
     @property
     def timeframes(self) -> tuple[Timeframe, ...]:
-        """Those on which anything is judged, in the order in which it is: the main one first, then rising."""
-        used = {strategy.timeframe for strategy in self._table.values()}
-        return (MAIN, *(timeframe for timeframe in Timeframe if timeframe in used - {MAIN}))
+        """Those on which anything may be judged, in the order in which it is: the main one first, then rising."""
+        return _in_order(self._table.values())
 
     def observe(self, envelope: Envelope[Event]) -> None:
         match envelope.event:
@@ -137,9 +136,10 @@ class CortexReactor:
         if turn.position == self._done[0] and turn.round > self._done[1]:
             return
         choice = self._choice(turn.at)
+        strategies = choice.of(self._table)
         self._gather(turn, batch)
-        for timeframe in self.timeframes:
-            for command in self._judge(timeframe, turn.at, choice):
+        for timeframe in _in_order(strategies):
+            for command in self._judge(timeframe, turn.at, choice, strategies):
                 key = (command.venue, command.symbol)
                 cause = ids.candle_id(*key, timeframe, command.candle_close - timeframe.duration)
                 await desk.handle(SIGNALS, instrument_key(*key), command, cause=cause)
@@ -166,10 +166,13 @@ class CortexReactor:
             closing.update(self._due.get((timeframe, now), ()))
         return sorted(key for key in closing if self._owns(instrument_key(*key)))
 
-    def _judge(self, timeframe: Timeframe, at: datetime, choice: Choice) -> Iterator[JudgeMarket]:
-        strategies = choice.of(self._table)
+    def _judge(
+        self, timeframe: Timeframe, at: datetime, choice: Choice, strategies: Sequence[Strategy]
+    ) -> Iterator[JudgeMarket]:
         now = to_millis(at)
         closing = self._closing(timeframe, now)
+        if not closing:
+            return
         heard = [key for key in closing if key not in self._scanned]
         views = [self._memory.view(timeframe, key) for key in heard]
         evaluations = dict(
@@ -216,6 +219,12 @@ class CortexReactor:
     def _take_wish(self, user: UserId, strategy: str, at: datetime) -> None:
         wish = self._wishes.get(user)
         self._wishes[user] = Wish(strategy, at, None if wish is None else wish.at(at))
+
+
+def _in_order(strategies: Iterable[Strategy]) -> tuple[Timeframe, ...]:
+    """The main timeframe, on which the regime is read, and then those that these run on, rising."""
+    used = {strategy.timeframe for strategy in strategies} - {MAIN}
+    return (MAIN, *sorted(used, key=lambda timeframe: timeframe.seconds))
 
 
 def _due(scans: Mapping[tuple[Timeframe, Key], SeriesScan]) -> dict[tuple[Timeframe, int], list[Key]]:
