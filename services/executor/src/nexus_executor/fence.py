@@ -6,9 +6,10 @@ blindly: what has no outcome is asked for until it has one (see `settling`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import NamedTuple, assert_never
 from uuid import UUID
 
 from nexus_common.contracts import ids
@@ -24,9 +25,19 @@ from nexus_executor.domain.submission import name_of
 from nexus_executor.domain.view import View
 from nexus_executor.outcomes import Outcomes
 from nexus_executor.settling import Settling, request_of
-from nexus_executor.venues.broker import SubmitReply, Unknown, VenueDown
+from nexus_executor.venues.broker import Broker, ChangeReply, SubmitReply, Unknown, VenueDown
 
 Change = Submit | Amend | Cancel
+_Wanted = tuple[Started, OrderState]
+
+
+class _Sent(NamedTuple):
+    """A request and what came back; without a broker its venue could not be reached at all."""
+
+    started: Started
+    state: OrderState
+    broker: Broker | None
+    reply: SubmitReply | ChangeReply
 
 
 class Fence:
@@ -48,16 +59,27 @@ class Fence:
         self._settling = Settling(view, connections, self._outcomes, owns, rules)
 
     async def send(self, changes: Sequence[Change], at: datetime, desk: Desk) -> None:
-        """Write down all of these changes in one commit, then send them in this order.
+        """Write down all of these changes in one commit, then send each account's in this order.
 
-        The commit checks the lease: an executor that lost it sends nothing.
+        The commit checks the lease: an executor that lost it sends nothing. Accounts do not wait for one another:
+        when all of them leave at once, the last one's way out must not stand behind a thousand requests.
         """
         before = len(self._view.unsettled)
         for change in changes:
             await self._write_down(change, at, desk)
         await desk.commit()
+        wanted: dict[AccountId, list[_Wanted]] = {}
         for started in list(self._view.unsettled.values())[before:]:
-            await self._attempt(started, at, desk)
+            self._settling.tried(started, at)
+            state: OrderState = await desk.state(ORDER, started.order)
+            account = self._view.holder(started.order).account
+            if self._connections.is_conclusive(account):
+                # An exchange of our own numbers requests as they come: one is settled before the next leaves.
+                await self._record(await self._send_in_turn(account, [(started, state)]), at, desk)
+            else:
+                wanted.setdefault(account, []).append((started, state))
+        for sent in await asyncio.gather(*(self._send_in_turn(*each) for each in wanted.items())):
+            await self._record(sent, at, desk)
 
     async def settle(self, at: datetime | None, desk: Desk) -> None:
         """Find the outcome of every request without one. Without a time nothing is sent, only asked."""
@@ -106,26 +128,36 @@ class Fence:
     def _correlation(self, intent: OrderIntentRecorded) -> UUID:
         return self._view.holdings[intent.trade_id].correlation
 
-    async def _attempt(self, started: Started, at: datetime, desk: Desk) -> None:
-        holding = self._view.holder(started.order)
-        state: OrderState = await desk.state(ORDER, started.order)
-        self._settling.tried(started, at)
+    async def _send_in_turn(self, account: AccountId, wanted: Sequence[_Wanted]) -> list[_Sent]:
+        """The requests of one account, one after the other; nothing is recorded yet."""
         try:
-            broker = await self._connections.broker(holding.account)
+            broker = await self._connections.broker(account)
         except VenueDown as error:
-            if started.request is Request.SUBMIT:
-                await self._outcomes.of_submit(started, Unknown(str(error)), desk)
-            return
+            return [_Sent(started, state, None, Unknown(str(error))) for started, state in wanted]
+        return [
+            _Sent(started, state, broker, await self._ask(started, state, broker))
+            for started, state in wanted
+        ]
+
+    async def _ask(self, started: Started, state: OrderState, broker: Broker) -> SubmitReply | ChangeReply:
         self._note(f"{started.request} of {_leg(state)} leaves")
         if started.request is not Request.SUBMIT:
-            await self._settling.change(started, broker, state, at, desk)
-            return
-        reply: SubmitReply = await broker.submit(request_of(state), started.at)
+            return await self._settling.ask_change(started, broker, state)
+        reply = await broker.submit(request_of(state), started.at)
         self._note(f"{started.request} of {_leg(state)} answered")
-        if isinstance(reply, Unknown):
-            await self._settling.ask_after(started, broker, state, reply, at, desk)
-        else:
-            await self._outcomes.of_submit(started, reply, desk)
+        return reply
+
+    async def _record(self, answered: Sequence[_Sent], at: datetime, desk: Desk) -> None:
+        for started, state, broker, reply in answered:
+            if broker is None:
+                if started.request is Request.SUBMIT:
+                    await self._outcomes.of_submit(started, reply, desk)
+            elif started.request is not Request.SUBMIT:
+                await self._settling.record_change(started, broker, state, reply, at, desk)
+            elif isinstance(reply, Unknown):
+                await self._settling.ask_after(started, broker, state, reply, at, desk)
+            else:
+                await self._outcomes.of_submit(started, reply, desk)
 
 
 def _name(intent: OrderIntentRecorded) -> str:

@@ -103,7 +103,8 @@ class Settling:
             elif started.request is Request.SUBMIT:
                 await self._ask(started, broker, state, at, desk)
             elif at is not None:
-                await self.change(started, broker, state, at, desk)
+                reply = await self.ask_change(started, broker, state)
+                await self.record_change(started, broker, state, reply, at, desk)
 
     def _forget_settled(self) -> None:
         open_ = {started.event_id for started in self._view.unsettled.values()}
@@ -202,9 +203,8 @@ class Settling:
 
     # -- cancels and moves --------------------------------------------------------------------------
 
-    async def change(
-        self, started: Started, broker: Broker, state: OrderState, at: datetime, desk: Desk
-    ) -> None:
+    @staticmethod
+    async def ask_change(started: Started, broker: Broker, state: OrderState) -> ChangeReply:
         """Cancel or amend. Asking twice for the same is the same as asking once, so Unknown is asked again."""
         request = request_of(state)
         move = state.amending or Move(request.trigger_price or request.quantity)
@@ -216,6 +216,18 @@ class Settling:
                 reply = await broker.amend(request, move.trigger_price, move.quantity)
             if not isinstance(reply, Unknown):
                 break
+        return reply
+
+    async def record_change(
+        self,
+        started: Started,
+        broker: Broker,
+        state: OrderState,
+        reply: ChangeReply,
+        at: datetime,
+        desk: Desk,
+    ) -> None:
+        """What came of a cancel or an amend."""
         if started.request is Request.AMEND:
             await self._outcomes.of_amend(started, state, reply, desk)
         elif isinstance(reply, Refused):
