@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -91,6 +91,10 @@ class Stream:
         self.asked = 0
 
 
+async def at_once(call: str) -> None:
+    """No call waits for anything."""
+
+
 class MortalBroker:
     """A broker whose process can die before a request leaves and after its answer came."""
 
@@ -103,8 +107,10 @@ class MortalBroker:
         traits: VenueTraits | None,
         conclusive: bool,
         stream: Stream,
+        arrive: Callable[[str], Awaitable[object]],
     ) -> None:
         self.stream = stream
+        self._arrive = arrive
         self.traits = traits or inner.traits
         self.conclusive_lookup = conclusive
         self._inner = inner
@@ -117,6 +123,7 @@ class MortalBroker:
 
         async def mortal(*args: Any) -> Any:
             self._kills.point()
+            await self._arrive(name)
             lost = self._lose(name)
             if lost == "down":
                 raise VenueDown("no answer")
@@ -168,7 +175,9 @@ class World:
         venue: Venue = Venue.BINANCE,
         traits: VenueTraits | None = None,
         conclusive: bool = True,
+        accounts: Sequence[AccountId] = (PAPER,),
     ) -> None:
+        self._accounts = accounts
         self._traits = traits
         self._conclusive = conclusive
         self.store = MemoryStore()
@@ -180,6 +189,8 @@ class World:
         self.refuse: Callable[[Any], Refused | None] = lambda order: None
         # Whether the "request" or the "answer" of a call is lost on the way, or the venue is "down".
         self.lose: Callable[[str], str | None] = lambda call: None
+        # What a call waits for before the venue has it.
+        self.arrive: Callable[[str], Awaitable[object]] = at_once
         self.stream = Stream()
         self.clock = TurnClock()
         self.lease: Lease | None = None
@@ -197,11 +208,12 @@ class World:
     async def start(self) -> None:
         listed = InstrumentsListed(venue=self.venue, instruments=DEFAULT_INSTRUMENTS[self.venue])
         await self.tell(f"instrument-{self.venue}", listed)
-        spec = AccountSpec(
-            account=PAPER, venue=self.venue, paper=True, currency="USDT", balance=Decimal(10_000)
+        specs = tuple(
+            AccountSpec(account=name, venue=self.venue, paper=True, currency="USDT", balance=Decimal(10_000))
+            for name in self._accounts
         )
         opened = SessionOpened(
-            user=ANNA, mode=self._mode, profile=Profile.NEXUS, strategy="auto", accounts=(spec,)
+            user=ANNA, mode=self._mode, profile=Profile.NEXUS, strategy="auto", accounts=specs
         )
         await self.tell(f"session-{ANNA}", opened)
         await self._boot()
@@ -219,6 +231,7 @@ class World:
                 self._traits,
                 self._conclusive,
                 self.stream,
+                lambda call: self.arrive(call),
             )
 
         self.reactor = ExecutorReactor(broker, self._rules, clock=self.clock)
@@ -305,7 +318,7 @@ class World:
         await self._turn(0)
         told: list[UUID] = []
         for stream, event in requests:
-            account = PAPER if stream.startswith("risk-") else None
+            account = AccountId(stream.removeprefix("risk-")) if stream.startswith("risk-") else None
             told += await self.tell(stream, event, account=account)
         await self._turn(4)
         return told

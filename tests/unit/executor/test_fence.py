@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,8 +21,14 @@ from nexus_common.contracts.order import (
     SubmitUnknown,
 )
 from nexus_common.contracts.session import KillRequested
-from nexus_common.contracts.trade import ProtectionFailed, TradeAbandoned, TradeClosed, TradeDeclined
-from nexus_common.contracts.values import UserId, Venue
+from nexus_common.contracts.trade import (
+    ProtectionFailed,
+    TradeAbandoned,
+    TradeClosed,
+    TradeDeclined,
+    TradeEntered,
+)
+from nexus_common.contracts.values import AccountId, UserId, Venue
 from nexus_common.runtime.errors import LeaseLost
 from nexus_executor.domain.traits import TRAITS
 from nexus_executor.venues.broker import Fenced
@@ -267,3 +274,25 @@ async def test_an_executor_that_was_replaced_stops(make_world: Make, verdict: Te
     with pytest.raises(Fenced):
         await world.flat("60000", to_risk(verdict()))
     assert world.held() == 0
+
+
+async def test_the_requests_of_one_account_do_not_wait_for_those_of_another(
+    make_world: Make, verdict: Tell, to_risk: Tell
+) -> None:
+    names = (AccountId("anna-paper"), AccountId("bella-paper"))
+    world = await opened(make_world, conclusive=False, accounts=names)
+    both = asyncio.Barrier(2)
+
+    async def meet(call: str) -> None:
+        if call == "submit":
+            async with asyncio.timeout(5):
+                await both.wait()
+
+    world.arrive = meet
+    approved = verdict()
+    await world.flat("60000", *((f"risk-{name}", approved) for name in names))
+    entries = [fill for fill in await world.all_of(TradeEntered) if fill.complete]
+    assert sorted(entry.account for entry in entries) == sorted(names)
+    assert all(
+        any(order.kind is OrderKind.STOP for order in world.exchange.open_orders(name)) for name in names
+    )
