@@ -144,6 +144,20 @@ async def test_a_rung_that_filled_in_part_takes_the_profit_of_that_part(
     assert world.held() == 0
 
 
+async def test_what_is_left_of_a_rung_does_not_rest_against_the_profit_of_the_next(
+    make_world: Any, approved: EntryApproved
+) -> None:
+    world = await opened(make_world, approved)
+    await world.minute(("60000", "60000", "59670", "59675"), volume="0.004")
+    assert world.held() == D("0.008")
+    bought = [price for side, price, _ in rungs_of(world) if side == "buy"]
+    sold = [price for side, price, _ in rungs_of(world) if side == "sell"]
+    assert D(59_840) in sold
+    assert not {*bought} & {*sold}
+    await world.minute(("59675", "59850", "59675", "59850"))
+    assert ("buy", D(59_840), D("0.006")) in rungs_of(world)
+
+
 def total_at(world: Any, price: Decimal) -> Decimal:
     return sum((quantity for _, at, quantity in rungs_of(world) if at == price), D(0))
 
@@ -353,8 +367,61 @@ async def test_a_rung_that_vanishes_at_the_venue_is_placed_again(
     world = await opened(make_world, approved)
     lost = next(o for o in world.resting() if o.ticket.limit_price == D(59_840))
     world.exchange.vanish("anna-paper", lost.ticket.client_order_id)
-    await world.flat("60000", minutes=6)
+    await world.flat("60000", minutes=12)
     assert rungs_of(world) == sorted([*BUYS, *SELLS])
+
+
+class Late:
+    """A private stream that says nothing for a while, not even when it is asked to tell again."""
+
+    def __init__(self) -> None:
+        self.seen_as: Any = lambda each: each
+        self.asked = 0
+        self.lasts = False
+
+    @property
+    def is_silent(self) -> bool:
+        return self.lasts
+
+    @is_silent.setter
+    def is_silent(self, wanted: bool) -> None:
+        """It is not ours to say."""
+
+
+async def test_a_fill_that_is_told_late_is_not_taken_for_an_order_that_is_gone(
+    make_world: Any, approved: EntryApproved
+) -> None:
+    often = ExecutionRules(reconcile_seconds=5, protection_check_seconds=30)
+    world = make_world(settings=WHOLE, rules=often)
+    world.stream = Late()
+    await world.start()
+    await world.flat("60000")
+    await world.flat("60000", (RISK, approved), minutes=2)
+    world.stream.lasts = True
+    await world.minute(("60000", "60000", "59830", "59835"), seconds=6)
+    await world.flat("59835", minutes=4, seconds=6)
+    assert world.held() == D("0.01")
+    world.stream.lasts = False
+    await world.flat("59835", minutes=3, seconds=6)
+    assert [each.quantity for each in await world.all_of(LadderFilled)] == [D("0.01")]
+    assert rungs_of(world) == sorted([*BUYS[1:], *SELLS, ("sell", D(60_000), D("0.01"))])
+    assert stops_of(world) == [("sell", D(58_800))]
+
+
+async def test_a_venue_that_is_doubted_is_not_asked_at_every_turn(
+    make_world: Any, approved: EntryApproved
+) -> None:
+    often = ExecutionRules(reconcile_seconds=5, protection_check_seconds=30)
+    world = make_world(settings=WHOLE, rules=often)
+    world.stream = Late()
+    await world.start()
+    await world.flat("60000")
+    await world.flat("60000", (RISK, approved), minutes=2)
+    world.stream.lasts = True
+    await world.minute(("60000", "60000", "59830", "59835"), seconds=6)
+    before = world.stream.asked
+    await world.flat("59835", minutes=20, seconds=1)
+    assert world.stream.asked - before == 2
 
 
 async def test_orders_beyond_the_cap_of_a_minute_wait_for_the_next(

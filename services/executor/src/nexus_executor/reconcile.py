@@ -20,6 +20,7 @@ from nexus_common.runtime.ports import Desk
 from nexus_executor.adoption import Adoption
 from nexus_executor.connections import Connections
 from nexus_executor.domain.account import ACCOUNT, AccountState
+from nexus_executor.domain.doubts import Doubts
 from nexus_executor.domain.holding import Holding, OrderNote
 from nexus_executor.domain.order import ORDER, OrderState, OrderStatus
 from nexus_executor.domain.rules import ExecutionRules
@@ -103,14 +104,16 @@ class Reconciler:
         # When each account was last found to be as its venue says, or was made so.
         self._agreed: dict[AccountId, datetime] = {}
         self._gone: dict[tuple[AccountId, Symbol], _Gone] = {}
-        # Differences where a ladder's orders rest, and in how many comparisons in a row they were the same.
-        self._doubts: dict[tuple[AccountId, Symbol], tuple[Comparison, int]] = {}
+        # A ladder's resting orders may have filled a moment ago: what differs there, and which of them is gone.
+        self._doubts = Doubts(rules.gone_comparisons)
 
     def is_new(self, account: AccountId) -> bool:
         """Whether this process has not compared the account yet."""
         return account not in self._agreed
 
     def is_due(self, account: AccountId, at: datetime) -> bool:
+        if self._doubts.is_early(account, at):
+            return False
         last = self._agreed.get(account)
         if last is None:
             return True
@@ -215,18 +218,20 @@ class Reconciler:
 
     async def _report(self, account: AccountId, found: Differences, at: datetime, desk: Desk) -> bool:
         """Make facts of the differences; False when one of them may be gone in a moment."""
-        await self._cancel(found.vanished, account, at, desk)
-        complete = True
+        apart = [each for each in found.positions if each.expected != each.held]
+        self._doubts.keep(
+            account, [*(each.symbol for each in apart), *(order for _, order in found.vanished)]
+        )
+        surely = [each for each in found.vanished if not self._may_have_filled(account, *each, at)]
+        await self._cancel(surely, account, at, desk)
+        complete = len(surely) == len(found.vanished)
         absent = {each.symbol for each in found.positions if each.expected and not each.held}
         for where in [where for where in self._gone if where[0] == account and where[1] not in absent]:
             del self._gone[where]
-        apart = {each.symbol for each in found.positions if each.expected != each.held}
-        for where in [where for where in self._doubts if where[0] == account and where[1] not in apart]:
-            del self._doubts[where]
         for each in found.positions:
             symbol, expected, theirs = each
             is_moving = self._view.is_moving(account, symbol)
-            if expected != theirs and (is_moving or self._may_be_filling(account, each)):
+            if expected != theirs and (is_moving or self._may_be_filling(account, each, at)):
                 complete = False
                 continue
             if symbol in absent:
@@ -248,17 +253,19 @@ class Reconciler:
             )
         return complete
 
-    def _may_be_filling(self, account: AccountId, each: Comparison) -> bool:
-        """Whether a resting order of a ladder may have filled a moment ago: then its fill is told soon.
-
-        A difference that stays the same for some comparisons is one.
-        """
-        where = (account, each.symbol)
-        if not any(holding.is_ladder for holding in self._view.held_by(*where)):
+    def _may_be_filling(self, account: AccountId, each: Comparison, at: datetime) -> bool:
+        """Whether a resting order of a ladder may have filled a moment ago: then its fill is told soon."""
+        if not any(holding.is_ladder for holding in self._view.held_by(account, each.symbol)):
             return False
-        known, times = self._doubts.get(where, (each, 0))
-        self._doubts[where] = (each, times + 1 if known == each else 1)
-        return self._doubts[where][1] < self._rules.gone_comparisons
+        return self._doubts.about(account, each.symbol, each, at, self._rules.protection_check_seconds)
+
+    def _may_have_filled(
+        self, account: AccountId, holding: Holding, order: ClientOrderId, at: datetime
+    ) -> bool:
+        """Whether a ladder's order that is not there any more may have filled: placed again it would fill twice."""
+        if holding.orders[order].leg is not Leg.LADDER:
+            return False
+        return self._doubts.about(account, order, None, at, self._rules.gone_after_seconds)
 
     @staticmethod
     async def _cancel(

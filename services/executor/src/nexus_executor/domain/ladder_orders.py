@@ -47,7 +47,9 @@ def _stops_of_the_other_side(now: Situation) -> Iterator[Action]:
     for placed in now.orders:
         intent = placed.state.intent
         went_along = now.traits.trails_position and intent is not None and intent.close_position
-        is_stray = placed.leg is Leg.STOP and placed not in covering and not (went_along and now.trade.is_held)
+        is_stray = (
+            placed.leg is Leg.STOP and placed not in covering and not (went_along and now.trade.is_held)
+        )
         if is_stray and placed.is_confirmed and not placed.state.canceling:
             yield Cancel(placed.order, "nothing is held on its side")
 
@@ -84,6 +86,9 @@ def _resting(now: Situation, ladder: LadderState) -> Iterator[Action]:
     for each in now.of(Leg.LADDER):
         placed.setdefault(slot_of(each), []).append(each)
     wanted = resting(ladder)
+    for slot, attempts in placed.items():
+        rest = None if slot is None else wanted.get(slot)
+        yield from _beyond(attempts, _ZERO if rest is None else rest.quantity)
     for slot, rest in wanted.items():
         attempts = placed.get(slot, [])
         missing = rest.quantity - _standing(attempts)
@@ -92,6 +97,16 @@ def _resting(now: Situation, ladder: LadderState) -> Iterator[Action]:
     refused = [_failures(placed.get(slot, [])) for slot in wanted]
     if not ladder.turnover and all(len(each) >= ATTEMPTS_MAX for each in refused):
         yield Abandon(f"the venue takes no rung: {refused[0][0].state.refusal}")
+
+
+def _beyond(attempts: Sequence[Placed], quantity: Decimal) -> Iterator[Cancel]:
+    """Off the book with what would fill a rung twice: an order that was thought gone has filled after all."""
+    staying = [each for each in attempts if not each.state.canceling]
+    left = _standing(staying) - quantity
+    for each in reversed(staying):
+        if each.is_confirmed and each.unfilled <= left:
+            left -= each.unfilled
+            yield Cancel(each.order, "its rung is filled")
 
 
 def _standing(attempts: Sequence[Placed]) -> Decimal:
