@@ -156,6 +156,8 @@ async def test_a_bad_print_asks_for_nothing(make):
         (PriceAnswer("1000", "1000", 0), FallUnconfirmed),
         (PriceAnswer(problem="binance wants no requests for 30 seconds"), FallUnconfirmed),
         (PriceAnswer("NaN", "1000", 0), FallUnconfirmed),
+        (PriceAnswer("950", "NaN", 0), FallUnconfirmed),
+        (PriceAnswer("949", "951", 10**18), BlackSwanDeclared),
         (None, FallUnconfirmed),
     ],
 )
@@ -176,6 +178,21 @@ async def test_what_cannot_be_read_is_counted_and_the_rest_is_heard(make):
         await there.say(1.1, 949)
         await there.until_nudged()
         assert there.watch.unusable == 5
+
+
+async def test_what_is_due_first_is_asked_about_first(make):
+    denied = PriceAnswer("1000", "1000", 0)
+    async with watched(make, denied) as there:
+        # Amber is alone, asked about and denied: for a minute nobody asks about amber again.
+        await there.say(1, 979)
+        await there.until_nudged()
+        await there.say(30, 1000, 1000, 1000)
+        await there.say(31, 979)
+        # A black swan alone is due in two seconds all the same, which are 20 ms here.
+        await there.say(34, 950)
+        async with asyncio.timeout(0.2):
+            await there.nudged.wait()
+        assert there.asked == 2
 
 
 # -- shark's shorts ---------------------------------------------------------------------------------------

@@ -39,8 +39,9 @@ class Market:
             self.falls.trade(venue, number or str(self._number), D(str(price)), NOON + ms, NOON + heard)
         )
 
-    def mark(self, ms, price, venue=BINANCE):
-        return self._note(self.falls.mark(venue, D(str(price)), NOON + ms, NOON + ms))
+    def mark(self, ms, price, venue=BINANCE, heard=None):
+        heard = ms if heard is None else heard
+        return self._note(self.falls.mark(venue, D(str(price)), NOON + ms, NOON + heard))
 
     def passed(self, ms):
         return self._note(self.falls.passed(NOON + ms))
@@ -271,6 +272,19 @@ def test_a_time_far_ahead_does_not_make_the_sentinel_deaf():
     assert market.trade(26_100, 950) != []
 
 
+@pytest.mark.parametrize("said", [10**18, -(10**18)])
+def test_a_mark_price_or_an_answer_of_no_time_bears_out_all_the_same(said):
+    market = calm()
+    market.trade(20_100, 950)
+    (found, *_) = market.mark(said, 950, heard=20_200)
+    assert abs(found.evidence.proof.witness_at - T0) < timedelta(days=365 * 60)
+    market = unmarked()
+    market.trade(20_100, 950)
+    market.passed(22_100)
+    (found, *_) = market.falls.answered(BINANCE, Quote(D(949), said, None), NOON + 22_200)
+    assert isinstance(found, Confirmed)
+
+
 def test_a_market_that_began_anew_is_heard():
     market = unmarked()
     earlier = -3_600_000
@@ -435,7 +449,7 @@ def test_a_thousand_pairs_of_bad_prints_that_the_mark_price_denies_exit_nobody(p
 @how(max_examples=200, deadline=None)
 @for_all(
     st.integers(1, 600),
-    st.decimals(D(500), D("959.9"), places=1),
+    st.decimals(D(500), D("959.5"), places=1),
     st.integers(1, 2_000),
     st.lists(st.integers(-50, 50), min_size=5, max_size=50),
     st.booleans(),

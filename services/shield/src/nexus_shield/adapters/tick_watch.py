@@ -138,11 +138,14 @@ class TickWatch:
         except (BusUnavailable, msgspec.MsgspecError) as error:
             answer = PriceAnswer(problem=f"{venue} could not be asked: {error}")
         price = None if answer.problem else self._price(answer.price)
-        if price is None:
-            reason = answer.problem or f"{venue}, asked, says {answer.price[:40]!r}"
-            self._act(self._falls.unanswered(venue, reason, self._now()))
-            return
         mark = None if answer.mark_price is None else self._price(answer.mark_price)
+        # Its last trade may be the very print that is asked about: a mark price that cannot be read denies it.
+        if price is None or (mark is None and answer.mark_price is not None):
+            said = f"{answer.price[:40]!r}, mark price {str(answer.mark_price)[:40]!r}"
+            self._act(
+                self._falls.unanswered(venue, answer.problem or f"{venue}, asked, says {said}", self._now())
+            )
+            return
         self._act(self._falls.answered(venue, Quote(price, answer.at, mark), self._now()))
 
     # -- time -------------------------------------------------------------------------------------------
@@ -153,10 +156,10 @@ class TickWatch:
         return heard + round((time.monotonic() - at) * 1_000 * self._speed)
 
     def _set_timer(self) -> None:
+        """Anew each time: what was heard last may be due before what was waited for."""
+        self._stop_timer()
         due = self._falls.deadline()
-        if due is None:
-            self._stop_timer()
-        elif self._timer is None:
+        if due is not None:
             wait = max(0.0, (due - self._now()) / 1_000 / self._speed)
             self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
 

@@ -36,7 +36,7 @@ from nexus_shield.domain.tick_references import Point, Reference, TickReferences
 FOLLOWS_MS = 2_000  # within which the next trade comes, and after which a candidate is alone
 MARK_FRESH_MS = 3_000  # venues say their mark price every second
 VENUE_FRESH_MS = 2_000
-AHEAD_MS = 5_000  # how far a trade's time may be ahead of our clock
+AHEAD_MS = 5_000  # how far a venue's time may be ahead of our clock
 BACK_MS = 60_000  # a market that is so far back has begun anew
 ASK_AGAIN_MS = 60_000
 NUMBERS_KEPT = 4_096  # more than a message holds, and one may come twice
@@ -100,7 +100,7 @@ class TickFalls:
 
     def trade(self, venue: Venue, number: str, price: Decimal, at: int, heard: int) -> list[Finding]:
         known = self._known(venue, heard)
-        point = Point(min(at, heard + AHEAD_MS), price)
+        point = Point(_within_reason(at, heard), price)
         if number in known.numbers or (known.newest is not None and point.at < known.newest.at):
             return []
         known.references.add(point, self._ceiling(known, heard))
@@ -112,7 +112,7 @@ class TickFalls:
 
     def mark(self, venue: Venue, price: Decimal, at: int, heard: int) -> list[Finding]:
         known = self._known(venue, heard)
-        known.mark, known.mark_heard = Point(at, price), heard
+        known.mark, known.mark_heard = Point(_within_reason(at, heard), price), heard
         borne_out = [each for each in known.candidates.values() if price <= each.limit_price]
         return [self._confirm(each, Witness.MARK_PRICE, venue, known.mark) for each in borne_out]
 
@@ -143,7 +143,7 @@ class TickFalls:
         for candidate in self._asked(venue):
             highest = quote.price if quote.mark is None else max(quote.price, quote.mark)
             if highest <= candidate.limit_price:
-                point = Point(quote.at, quote.price)
+                point = Point(_within_reason(quote.at, heard), quote.price)
                 found.append(self._confirm(candidate, Witness.ANSWER, venue, point))
             else:
                 mark = "" if quote.mark is None else f", mark price {quote.mark:f}"
@@ -257,3 +257,8 @@ class TickFalls:
         for known in self._venues.values():
             for limit in [limit for limit in known.candidates if limit not in limits]:
                 del known.candidates[limit]
+
+
+def _within_reason(at: int, heard: int) -> int:
+    """A time that a venue says, which need not be one."""
+    return max(0, min(at, heard + AHEAD_MS))
