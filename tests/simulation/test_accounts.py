@@ -75,6 +75,7 @@ def _choices(user: UserId, at: datetime) -> list[ScriptEntry]:
         f"/risk cooldown_bars {chance.randint(1, 4)}",
         f"/groups off {chance.choice(list(Group))}",
         f"/strategies off {chance.choice(STRATEGIES)}",
+        f"/strategy {chance.choice(STRATEGIES)}",
         f"/long {chance.choice(SYMBOLS.split(','))} 3%",
     ]
     chosen = chance.sample(written, chance.randint(2, len(written)))

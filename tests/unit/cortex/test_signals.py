@@ -223,3 +223,19 @@ def test_the_command_survives_being_stored(by_hand) -> None:
     command = judge(proposal(), proposal(Action.EXIT_SHORT), by_hand=by_hand)
 
     assert decode_command("signal.judge_market", command_payload(command)) == command
+
+
+def test_what_somebody_had_by_hand_nobody_else_misses() -> None:
+    tight = reading(regime=Regime.RANGE_TIGHT, strategy="grid")
+    by_hand = judge(proposal(), says=tight, by_hand=("trend",))
+    later = judge(proposal(), at=NOON + BAR, by_hand=("trend",))
+
+    (first,) = [event for event in history(by_hand) if isinstance(event, SignalRaised)]
+    (second,) = [event for event in history(by_hand, later)[2:] if isinstance(event, SignalRaised)]
+
+    assert (first.within_regime, first.had_by_hand) == (False, False)
+    assert (first.is_for("auto"), first.is_for("trend"), first.is_for("grid")) == (False, True, False)
+    assert (second.within_regime, second.had_by_hand) == (True, True)
+    assert (second.is_for("auto"), second.is_for("trend"), second.is_for("grid")) == (True, False, True)
+    again = judge(proposal(), at=NOON + 2 * BAR, by_hand=("trend",))
+    assert isinstance(history(by_hand, later, again)[-1], SignalWithheld)

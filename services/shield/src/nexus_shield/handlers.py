@@ -320,9 +320,10 @@ class ShieldReactor:
         desk: Desk,
     ) -> None:
         if signal.action.is_entry:
-            if not account.takes_signals:
+            user = self._world.user_of(account)
+            if not account.takes_signals or not signal.is_for(user.strategy):
                 return
-            settings = self._world.user_of(account).settings
+            settings = user.settings
             # The same for all accounts but for how old a price they take.
             key = (envelope.event_id, settings.max_price_age_seconds)
             if key not in requests:

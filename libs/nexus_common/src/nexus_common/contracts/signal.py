@@ -113,7 +113,8 @@ class SignalRaised(Event):
     """A strategy wants to enter or to leave; entries carry their exit plan, a grid's its ladder too.
 
     `within_regime`: the `auto` rule lets this strategy trade now. When not, it was evaluated only because
-    a user chose it by hand, and it is for those users alone.
+    a user chose it by hand, and it is for those users alone. `had_by_hand`: those were told of this situation
+    before, and it is for the others alone, so that nobody's choice changes what another one hears.
     """
 
     type = "signal.raised"
@@ -137,8 +138,13 @@ class SignalRaised(Event):
     reasons: tuple[str, ...]
     valid_until: Instant
     ladder: LadderPlan | None = None
+    had_by_hand: bool = False
 
-    later: ClassVar[tuple[str, ...]] = ("ladder",)
+    later: ClassVar[tuple[str, ...]] = ("ladder", "had_by_hand")
+
+    def is_for(self, choice: str) -> bool:
+        """Whether it is for a user who chose this strategy, or `auto`."""
+        return not self.had_by_hand if choice == self.strategy else self.within_regime
 
     @property
     def stop(self) -> Number | None:

@@ -55,12 +55,13 @@ class RegimeNow:
 class SignalState:
     """`judged`: for each timeframe its last close; `raised`: for each strategy and action the close that raised it.
 
-    `regime` is None until the main view has been read once.
+    `within` are those raised within the regime. `regime` is None until the main view has been read once.
     """
 
     judged: Mapping[Timeframe, datetime] = field(default_factory=dict)
     regime: RegimeNow | None = None
     raised: Mapping[tuple[str, Action], datetime] = field(default_factory=dict)
+    within: Mapping[tuple[str, Action], datetime] = field(default_factory=dict)
 
     def last(self, strategy: str, action: Action) -> datetime | None:
         return self.raised.get((strategy, action))
@@ -83,7 +84,7 @@ def decide(command: JudgeMarket, state: SignalState) -> list[SignalEvent]:
         events.append(_regime_read(command, command.reading))
     entries = [proposal for proposal in command.proposals if proposal.action.is_entry]
     exits = [proposal for proposal in command.proposals if not proposal.action.is_entry]
-    events += [_raised(command, p, True, regime) for p in exits if _leaves(p, state)]
+    events += [_raised(command, p, regime) for p in exits if _leaves(p, state)]
     events += [_judged(command, proposal, state, regime) for proposal in entries]
     return events
 
@@ -96,15 +97,19 @@ def _leaves(proposal: Proposal, state: SignalState) -> bool:
 def _judged(
     command: JudgeMarket, proposal: Proposal, state: SignalState, regime: RegimeNow | None
 ) -> SignalEvent:
-    hindrance = _outside(command, proposal, state, regime)
-    last = state.last(proposal.strategy, proposal.action)
     if proposal.failed_rule is not None:
         return _withheld(command, proposal, proposal.failed_rule, proposal.detail)
+    hindrance = _outside(command, proposal, state, regime)
     if hindrance is not None and proposal.strategy not in command.by_hand:
         return _withheld(command, proposal, "regime", hindrance)
+    key = (proposal.strategy, proposal.action)
+    ever, within = state.raised.get(key), state.within.get(key)
+    # Who follows the regime must not miss an entry because somebody who does not had it first.
+    last = ever if hindrance is not None else within
     if last is not None and last >= proposal.since:
         return _withheld(command, proposal, "once", f"raised for this situation at {last:%Y-%m-%d %H:%M}")
-    return _raised(command, proposal, hindrance is None, regime)
+    had_by_hand = ever is not None and ever >= proposal.since
+    return _raised(command, proposal, regime, hindrance is None, had_by_hand)
 
 
 def _outside(
@@ -141,7 +146,11 @@ def _regime_read(command: JudgeMarket, reading: RegimeReading) -> RegimeRead:
 
 
 def _raised(
-    command: JudgeMarket, proposal: Proposal, within_regime: bool, regime: RegimeNow | None
+    command: JudgeMarket,
+    proposal: Proposal,
+    regime: RegimeNow | None,
+    within_regime: bool = True,
+    had_by_hand: bool = False,
 ) -> SignalRaised:
     return SignalRaised(
         venue=command.venue,
@@ -163,6 +172,7 @@ def _raised(
         reasons=proposal.reasons,
         valid_until=command.candle_close + proposal.timeframe.duration,
         ladder=proposal.ladder,
+        had_by_hand=had_by_hand,
     )
 
 
@@ -186,8 +196,13 @@ def evolve(state: SignalState, event: SignalEvent) -> SignalState:
             judged = {**state.judged, Timeframe.M15: event.candle_close}
             return replace(state, judged=judged, regime=RegimeNow.of(event))
         case SignalRaised():
-            raised = {**state.raised, (event.strategy, event.action): event.candle_close}
-            return replace(state, judged={**state.judged, event.timeframe: event.candle_close}, raised=raised)
+            told = {(event.strategy, event.action): event.candle_close}
+            return replace(
+                state,
+                judged={**state.judged, event.timeframe: event.candle_close},
+                raised={**state.raised, **told},
+                within={**state.within, **told} if event.within_regime else state.within,
+            )
         case SignalWithheld():
             return replace(state, judged={**state.judged, event.timeframe: event.candle_close})
         case _:
