@@ -179,3 +179,9 @@ def test_what_ends_a_process_that_loads_it_is_found_in_a_process_of_its_own() ->
         check_apart(sealed(b""))
     with pytest.raises(ArtefactRefused, match="was changed"):
         check_apart({**GOOD, MODEL: b"{"})
+
+
+def test_a_machine_that_has_no_room_to_try_a_model_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere/at/all")
+    with pytest.raises(ArtefactRefused, match="process of its own"):
+        check_apart(GOOD)

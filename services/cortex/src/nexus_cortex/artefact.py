@@ -90,7 +90,7 @@ def load_artefact(files: Mapping[str, bytes], digest: str | None = None) -> Arte
 
     Raises:
         ArtefactRefused: a file is missing, too large or changed; the model was made for other features or
-            classes; a figure of the scaler is no number; XGBoost does not take the model.
+            classes; a figure of the scaler is no number; XGBoost is not to be had or does not take the model.
     """
     _check_sizes(files)
     manifest = _checked_manifest(files, digest)
@@ -115,25 +115,28 @@ def check_apart(files: Mapping[str, bytes]) -> None:
     """Load the artefact and ask it once in a process of its own, which a bad model may end without harm.
 
     Raises:
-        ArtefactRefused: as `load_artefact`, or the process ended or took longer than two minutes.
+        ArtefactRefused: as `load_artefact`, or the process ended, took longer than two minutes or was not to be had.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            if name in FILES:
-                (Path(folder) / name).write_bytes(content)
-        try:
-            ended = subprocess.run(
-                [sys.executable, "-m", __name__, folder],
-                capture_output=True,
-                text=True,
-                timeout=_CHECK_SECONDS,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ArtefactRefused(f"{MODEL} was not loaded within {_CHECK_SECONDS} s") from error
+    try:
+        ended = _loaded_apart(files)
+    except subprocess.TimeoutExpired as error:
+        raise ArtefactRefused(f"{MODEL} was not loaded within {_CHECK_SECONDS} s") from error
+    except OSError as error:
+        raise ArtefactRefused(f"{MODEL} cannot be tried in a process of its own here: {error}") from error
     if ended.returncode == 1:
         raise ArtefactRefused(ended.stderr.strip().rsplit("\n", 1)[-1])
     if ended.returncode != 0:
         raise ArtefactRefused(f"{MODEL} ended the process that tried to load it (code {ended.returncode})")
+
+
+def _loaded_apart(files: Mapping[str, bytes]) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            if name in FILES:
+                (Path(folder) / name).write_bytes(content)
+        return subprocess.run(
+            [sys.executable, "-m", __name__, folder], capture_output=True, text=True, timeout=_CHECK_SECONDS
+        )
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
@@ -222,7 +225,11 @@ def _figures(scaler: Mapping[str, Any], name: str) -> Floats:
 
 def _booster(raw: bytes) -> Any:
     """XGBoost is loaded by whoever loads a model, and by nobody else."""
-    import xgboost
+    try:
+        import xgboost
+    except (ImportError, OSError, ValueError) as error:
+        # Its native library may lack what it needs; rules do not, and everything else goes on.
+        raise ArtefactRefused(f"XGBoost cannot be loaded here: {error}") from error
 
     booster = xgboost.Booster({"nthread": 1})
     try:

@@ -81,7 +81,8 @@ class ModelledCortex:
             # What was decided before this close is committed by now, whoever decided it.
             await self._models.catch_up()
             self._caught_up = close
-        await self._models.ready(self._models.state.champion_at(close))
+        # A slow candle is read by who reigned at its own close.
+        await self._models.ready(*self._models.state.champions_between(close - DAY, close))
         await self._cortex.react(turn, batch, desk)
         if self._is_ours():
             await self._refuse_unusable(turn.at, desk)
@@ -128,7 +129,12 @@ class ModelledCortex:
         """What a measurement has found, in the first turn after it is done; of a contest that is over, nothing."""
         if self._measuring is None or not self._measuring.done():
             return
-        measured, self._measuring = self._measuring.result(), None
+        measuring, self._measuring = self._measuring, None
+        failed = measuring.exception()
+        if failed is not None:
+            log.error("models not measured", reason=repr(failed))
+            return
+        measured = measuring.result()
         day = measured.day
         if day.since != self._models.state.contest_since:
             return

@@ -116,7 +116,7 @@ class Clerk:
     def decided(self, prepared: Prepared, *, anything: bool) -> None:
         """It was decided in this turn; when that led to no event, no event will tell of it."""
         self._decided[prepared.wish.number] = anything
-        self._prepared.pop(prepared.wish.number)
+        self._prepared.pop(prepared.wish.number, None)  # A look in between may have cleared it away.
 
     async def _outcome(self, wish: Wish) -> str | None:
         if self._decided.get(wish.number) is False:

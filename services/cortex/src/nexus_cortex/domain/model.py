@@ -72,6 +72,11 @@ class ModelState:
         holding = [reign.model for reign in self.reigns if reign.effective_from <= close]
         return holding[-1] if holding else None
 
+    def champions_between(self, first: datetime, last: datetime) -> tuple[ModelId | None, ...]:
+        """Who reads the regime at any close from the first to the last, by what was decided so far."""
+        later = [reign.model for reign in self.reigns if first < reign.effective_from <= last]
+        return (self.champion_at(first), *later)
+
     def shadow_at(self, close: datetime) -> ModelId | None:
         since = self.shadow_since
         return self.shadow if since is not None and since <= close else None
