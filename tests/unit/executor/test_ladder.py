@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nexus_common.contracts.guard import BlackSwanDeclared, FallEvidence, FallMeasure
 from nexus_common.contracts.order import Leg, OrderIntentRecorded, OrderKind
 from nexus_common.contracts.risk import EntryApproved, ExitApproved, Ladder
-from nexus_common.contracts.session import CloseRequested, KillRequested
+from nexus_common.contracts.session import CloseRequested, KillRequested, ProposalAnswered
 from nexus_common.contracts.signal import Action, LadderPlan
 from nexus_common.contracts.trade import (
     ExitReason,
@@ -25,8 +25,10 @@ from nexus_common.contracts.trade import (
     TradeAbandoned,
     TradeAdmitted,
     TradeClosed,
+    TradeDeclined,
+    TradeProposed,
 )
-from nexus_common.contracts.values import Direction, Mode, Origin, Side, Symbol, Timeframe, Venue
+from nexus_common.contracts.values import Direction, Mode, Origin, Side, Symbol, Timeframe, UserId, Venue
 from nexus_executor.domain.ladder import LadderState, resting
 from nexus_executor.domain.rules import ExecutionRules
 from nexus_executor.venues.broker import Refused
@@ -469,6 +471,18 @@ async def test_the_mode_decides_over_a_ladder_as_over_any_entry(
     assert watched.resting() == []
     (alert,) = [r.event for r in await watched.events("trade")]
     assert (alert.type, alert.ladder) == ("trade.alerted", LADDER)
+
+
+async def test_a_ladder_that_is_to_be_left_is_not_opened_by_a_late_answer(
+    make_world: Any, approved: EntryApproved
+) -> None:
+    world = await opened(make_world, approved, mode=Mode.COPILOT)
+    (proposed,) = await world.all_of(TradeProposed)
+    answered = ProposalAnswered(user=UserId("anna"), trade_id=proposed.trade_id, approved=True)
+    await world.flat("60000", (RISK, closing()))
+    await world.flat("60000", ("session-anna", answered))
+    assert (await world.only(TradeDeclined)).reason == closing().reason
+    assert world.resting() == []
 
 
 # -- whatever happens ---------------------------------------------------------------------------------

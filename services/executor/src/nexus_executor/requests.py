@@ -160,6 +160,11 @@ class Requests:
         account = _account_of(envelope)
         if not self._owns(account):
             return
+        for holding in self._proposed_on(account):
+            # Approved after all, it would never be told to leave again.
+            is_ladder = holding.proposed is not None and holding.proposed.ladder is not None
+            if is_ladder and (holding.venue, holding.symbol) == (event.venue, event.symbol):
+                await decide(holding, ExpireProposal(event.reason, at), envelope.event_id, desk)
         reason = ExitReason.MANUAL if event.origin is Origin.MANUAL else ExitReason.SIGNAL
         for holding in self._view.held_by(account, event.symbol):
             is_meant = holding.is_ladder or holding.direction is event.direction
