@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -184,4 +185,16 @@ def test_what_ends_a_process_that_loads_it_is_found_in_a_process_of_its_own() ->
 def test_a_machine_that_has_no_room_to_try_a_model_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/nowhere/at/all")
     with pytest.raises(ArtefactRefused, match="process of its own"):
+        check_apart(GOOD)
+
+
+def test_the_process_that_tries_a_model_is_told_no_addresses_and_no_keys(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    spy = tmp_path / "python"
+    spy.write_text("#!/bin/sh\nenv | grep -c NEXUS >&2\nexit 1\n")
+    spy.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(spy))
+    monkeypatch.setenv("NEXUS__STORE__URL", "postgresql://nexus:secret@store/nexus")
+    with pytest.raises(ArtefactRefused, match=r"^0$"):
         check_apart(GOOD)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -135,7 +136,12 @@ def _loaded_apart(files: Mapping[str, bytes]) -> subprocess.CompletedProcess[str
             if name in FILES:
                 (Path(folder) / name).write_bytes(content)
         return subprocess.run(
-            [sys.executable, "-m", __name__, folder], capture_output=True, text=True, timeout=_CHECK_SECONDS
+            [sys.executable, "-m", __name__, folder],
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_SECONDS,
+            # What the model may take over is told no addresses and no keys.
+            env={name: value for name, value in os.environ.items() if not name.startswith("NEXUS")},
         )
 
 
