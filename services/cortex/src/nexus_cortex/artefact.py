@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -141,7 +140,7 @@ def _loaded_apart(files: Mapping[str, bytes]) -> subprocess.CompletedProcess[str
             text=True,
             timeout=_CHECK_SECONDS,
             # What the model may take over is told no addresses and no keys.
-            env={name: value for name, value in os.environ.items() if not name.startswith("NEXUS")},
+            env={},
         )
 
 
