@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from nexus_common.contracts.signal import SignalRaised, SignalWithheld
+from nexus_common.contracts.values import Timeframe
+from nexus_common.runtime.errors import ConfigurationError
 from nexus_common.runtime.settings import NexusSettings
 from nexus_cortex.domain.strategies import STRATEGIES
 from nexus_data.market_feed import Market
@@ -13,7 +17,7 @@ from nexus_ops.backtest import run_backtest
 from nexus_ops.composition import LocalHouse, settings_for
 from nexus_ops.decisions import events_of
 from nexus_ops.market_options import MarketOptions
-from nexus_ops.signals import SignalScan, row_of, rows_of
+from nexus_ops.signals import SignalScan, moved_to, row_of, rows_of
 from nexus_ops.strategy_table import strategy_rows
 
 
@@ -65,6 +69,21 @@ async def test_a_backtest_repeats_itself_and_its_trades_add_up(
     assert once["open_trades"] == 0
     assert once["equity_end"] == pytest.approx(once["equity_start"] + once["net_profit"])
     assert once["sharpe"] is None  # ten hours are less than two days
+
+
+async def test_a_backtest_says_where_the_breaker_cut_it_short(
+    settings: NexusSettings, market: Market
+) -> None:
+    tight = settings.shield.risk.changed("losing_streak", Decimal(1))
+    shield = settings.shield.model_copy(update={"risk": tight})
+    done = await run_backtest(settings.model_copy(update={"shield": shield}), market)
+    assert any("circuit breaker tripped at" in note for note in done.notes)
+    assert not any("circuit breaker" in note for note in (await run_backtest(settings, market)).notes)
+
+
+def test_a_timeframe_that_a_strategy_cannot_run_on_is_refused_with_those_it_can() -> None:
+    with pytest.raises(ConfigurationError, match="shark cannot run on 1h; it runs on 15m"):
+        moved_to(Timeframe.H1, "shark")
 
 
 def test_every_strategy_is_listed_with_its_defaults() -> None:

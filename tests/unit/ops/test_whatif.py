@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shlex
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from nexus_common.runtime.settings import NexusSettings, load
 from nexus_common.runtime.store.memory import MemoryStore
 from nexus_data.market_feed import Market
 from nexus_ingest import bootstrap as ingest
+from nexus_ops.commands.whatif import backtest_of
 from nexus_ops.composition import LocalHouse, cortex_reactor, settings_for
 from nexus_ops.market_options import MarketOptions
 from nexus_ops.whatif import what_if
@@ -153,3 +156,19 @@ def test_groups_of_values_are_changed_one_by_one() -> None:
     changed = read_changes(["cortex.parameters.trend.adx_min=30"], settings).cortex
     assert changed is not None
     assert changed.parameters == {"trend": {"adx_min": Decimal(30), "stop_atr": Decimal(2)}}
+
+
+def test_the_backtest_to_play_has_all_that_the_run_was_started_with(tmp_path: Path) -> None:
+    options = MarketOptions(venue="binance_um", strategy="grid", mode="pilot", timeframe="15m", seed=3)
+    (tmp_path / "market.json").write_text(json.dumps(options.environment()))
+    before = settings_for(options.environment())
+    said = backtest_of(tmp_path, read_changes(["shield.kelly=on"], before))
+    assert said is not None
+    words = shlex.split(said)
+    assert "NEXUS__INGEST__SOURCES=binance_um,bybit_linear,us,binance_spot" in words
+    assert 'NEXUS__CORTEX__TIMEFRAMES={"grid": "15m"}' in words
+    assert "NEXUS__SHIELD__RISK__KELLY=1" in words
+    assert words[words.index("--strategy") + 1] == "grid"
+    changed = backtest_of(tmp_path, read_changes(["cortex.strategy=trend"], before))
+    assert changed is not None
+    assert changed.endswith("--strategy trend")

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from nexus_common.contracts.risk import BreakerTripped
 from nexus_common.contracts.values import Symbol, Venue
 from nexus_common.runtime.ports import EventStore
 from nexus_common.runtime.settings import NexusSettings
 from nexus_data.playback import PlayedMarket
 from nexus_market.candles import from_millis, spell, to_millis
-from nexus_ops.decisions import decisions_hash
+from nexus_ops.decisions import decisions_hash, events_of
 from nexus_ops.equity import EquityCurve
 from nexus_ops.report import CRYPTO_DAYS, STOCK_DAYS, figures, trade_row
 from nexus_ops.skipping import SkippingHouse
@@ -65,7 +66,9 @@ async def run_backtest(
     begun = time.perf_counter()
     curve = EquityCurve()
     with _garbage_seldom_looked_for():
-        total = await decisions_hash(await _play(settings, market, curve, advance))
+        store = await _play(settings, market, curve, advance)
+        total = await decisions_hash(store)
+        trips = await _trips(store)
     curve.close(market.end)
     crypto = any(market.venue_of(symbol).is_crypto for symbol in market.symbols)
     return Backtest(
@@ -74,8 +77,20 @@ async def run_backtest(
         curve,
         total,
         CRYPTO_DAYS if crypto else STOCK_DAYS,
-        tuple(market.notes),
+        (*market.notes, *trips),
     )
+
+
+async def _trips(store: EventStore) -> list[str]:
+    """From a trip of the breaker on, no figure says anything about the signals."""
+    trips = [
+        each.envelope async for each in events_of(store, ("risk",)) if isinstance(each.event, BreakerTripped)
+    ]
+    return [
+        f"{trip.account}: the circuit breaker tripped at {trip.occurred_at:%Y-%m-%d %H:%M} UTC, so no signal "
+        "was entered from then on; wider limits (NEXUS__SHIELD__RISK__LOSING_STREAK) or a scripted /resetpilot play on"
+        for trip in trips
+    ]
 
 
 @contextmanager

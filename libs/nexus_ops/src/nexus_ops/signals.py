@@ -52,13 +52,19 @@ def moved_to(timeframe: Timeframe, strategy: str) -> dict[str, Timeframe]:
 
     Raises ConfigurationError when none can.
     """
-    wanted = STRATEGIES.values() if strategy == AUTO else filter(None, [STRATEGIES.get(strategy)])
-    moves = {each.name: timeframe for each in wanted if timeframe in each.timeframes}
-    if not moves:
+    if strategy == AUTO:
+        moves = {each.name: timeframe for each in STRATEGIES.values() if timeframe in each.timeframes}
+        if not moves:
+            raise ConfigurationError(f"no strategy can run on {timeframe}")
+        return moves
+    if strategy not in STRATEGIES:
         raise ConfigurationError(
-            f"{'no strategy' if strategy == AUTO else strategy} cannot run on {timeframe}"
+            f"strategy {strategy!r} does not exist; choose {', '.join((AUTO, *STRATEGIES))}"
         )
-    return moves
+    allowed = STRATEGIES[strategy].timeframes
+    if timeframe not in allowed:
+        raise ConfigurationError(f"{strategy} cannot run on {timeframe}; it runs on {', '.join(allowed)}")
+    return {strategy: timeframe}
 
 
 def row_of(event: SignalRaised) -> dict[str, Any]:

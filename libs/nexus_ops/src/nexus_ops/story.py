@@ -166,17 +166,28 @@ def _verdict(event: risk.EntryApproved | risk.EntryRefused, at: str) -> list[tup
         ("Checks", f"{'ok  ' if check.passed else 'FAIL'} {check.name:<18} {check.detail}")
         for check in event.checks
     ]
-    if isinstance(event, risk.EntryApproved):
-        text = (
-            f"{at}  approved: {plain(event.quantity)} {event.symbol} {event.direction}, {event.leverage} x, "
-            f"margin {short(event.margin)}, stop {plain(event.stop)}, {short(event.risk)} at risk of "
-            f"{short(event.equity)} equity"
-        )
-        if event.ladder is not None:
-            text += f"; every rung for {plain(event.ladder.level_quantity)}"
+    text = (
+        f"approved: {_approved(event)}"
+        if isinstance(event, risk.EntryApproved)
+        else f"refused: {event.reason}"
+    )
+    return [*lines, ("Verdict", f"{at}  {text}")]
+
+
+def _approved(event: risk.EntryApproved) -> str:
+    if event.ladder is None:
+        what, stop = f"{plain(event.quantity)} {event.symbol} {event.direction}", f"stop {plain(event.stop)}"
     else:
-        text = f"{at}  refused: {event.reason}"
-    return [*lines, ("Verdict", text)]
+        plan = event.ladder.plan
+        what = (
+            f"a ladder of {plain(event.ladder.level_quantity)} {event.symbol} a level, "
+            f"at most {plain(event.quantity)} to a side"
+        )
+        stop = f"stops {plain(plan.centre - plan.reach)} and {plain(plan.centre + plan.reach)}"
+    return (
+        f"{what}, {event.leverage} x, margin {short(event.margin)}, {stop}, "
+        f"{short(event.risk)} at risk of {short(event.equity)} equity"
+    )
 
 
 def _trade(event: Event, at: str) -> list[tuple[str, str]]:
@@ -188,7 +199,8 @@ def _trade(event: Event, at: str) -> list[tuple[str, str]]:
         case trade.TradeDeclined():
             return [("Trade", f"{at}  declined: {event.reason}")]
         case trade.TradeAdmitted():
-            return [("Trade", f"{at}  admitted by {event.approved_by}, entry order {event.entry_order}")]
+            enters = "a ladder of orders" if event.ladder is not None else f"entry order {event.entry_order}"
+            return [("Trade", f"{at}  admitted by {event.approved_by}, {enters}")]
         case trade.TradeEntered():
             held = f"{plain(event.quantity)} at {plain(event.average_price)} on average"
             return [("Trade", f"{at}  {'entered' if event.complete else 'entered in part'}: {held}")]

@@ -108,7 +108,8 @@ def _cortex(changed: Mapping[str, Any], before: CortexSettings) -> CortexSetting
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{CORTEX}{where} cannot be {first['input']!r}: {first['msg']}") from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{CORTEX}{where} cannot be {first['input']!r}: {reason}") from error
 
 
 def _merged(before: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,12 @@ def _listed(value: object) -> object:
 
 
 def _mapped(value: object) -> object:
-    return json.loads(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError('expected a JSON object, such as {"NAME": VALUE}') from error
 
 
 def _as_utc(moment: datetime) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -37,6 +37,12 @@ Charts = Annotated[
 def register(app: typer.Typer) -> None:
     app.command("strategies")(strategies)
     app.command("signals")(signals)
+
+
+_WARM_UP: Final = (
+    "note: a strategy says nothing before the 150th candle of its timeframe, and with EMA200 (grid, shark) before the "
+    "600th: 25 days of 1h; what is recorded before --from counts"
+)
 
 
 def strategies(as_json: options.Json = False) -> None:
@@ -90,6 +96,8 @@ def signals(
         return
     console.print(_signal_table(rows, withheld=withheld))
     stderr.print(f"{len(rows)} rows", style="dim")
+    if not rows:
+        stderr.print(_WARM_UP, style="dim", markup=False)
     for path in drawn:
         stderr.print(f"drawn: {path}", style="dim", soft_wrap=True)
 

@@ -37,7 +37,15 @@ _PLAYED: Final = {
     "NEXUS__INGEST__SEED": "--seed",
     "NEXUS__INGEST__MINUTES": "--minutes",
     "NEXUS__TELEGRAM__MODE": "--mode",
+    "NEXUS__CORTEX__STRATEGY": "--strategy",
 }
+# What has no option there, and changes what is played.
+_PLAYED_BY_NAME: Final = (
+    "NEXUS__INGEST__SOURCES",
+    "NEXUS__INGEST__ACCOUNT_VENUE",
+    "NEXUS__CORTEX__TIMEFRAMES",
+    "NEXUS__TELEGRAM__SCRIPT",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +71,7 @@ def whatif(
     cortex_reactor(after)  # refuses what cortex cannot be, before anything is read
     span = Span(*(None if text is None else parse_instant(text) for text in (start, end)))
     found = asyncio.run(_compared(home, changes, span))
-    played = _backtest(home, changes)
+    played = backtest_of(home, changes)
     if as_json:
         print_json({**found.to_json(), "backtest": played})
     else:
@@ -84,25 +92,35 @@ async def _compared(home: Path, changes: Changes, span: Span) -> WhatIf:
             return await what_if(store, changes, lambda: cortex_reactor(after), span, count)
 
 
-def _backtest(home: Path, changes: Changes) -> str | None:
+def backtest_of(home: Path, changes: Changes) -> str | None:
     """The command that plays the same market with the changes; None: the market was not a played one."""
     word = home / "market.json"
     if not word.exists():
         return None
     started: Mapping[str, str] = json.loads(word.read_text())
-    given = [part for key, option in _PLAYED.items() if key in started for part in (option, started[key])]
-    return shlex.join([*_environment(changes), "nexus", "backtest", *given])
+    changed = _environment(changes)
+    options = {option: started[key] for key, option in _PLAYED.items() if key in started}
+    if (strategy := changed.pop("NEXUS__CORTEX__STRATEGY", None)) is not None:
+        options["--strategy"] = strategy  # the option would win over the variable
+    variables = {key: started[key] for key in _PLAYED_BY_NAME if key in started} | changed
+    return shlex.join(
+        [
+            *(f"{key}={value}" for key, value in variables.items()),
+            *("nexus", "backtest"),
+            *(part for option in options.items() for part in option),
+        ]
+    )
 
 
-def _environment(changes: Changes) -> list[str]:
-    found = [f"NEXUS__SHIELD__RISK__{name.upper()}={value}" for name, value in changes.risk.items()]
+def _environment(changes: Changes) -> dict[str, str]:
+    found = {f"NEXUS__SHIELD__RISK__{name.upper()}": str(value) for name, value in changes.risk.items()}
     if changes.cortex is not None:
         named = {text.partition("=")[0].strip().removeprefix(CORTEX).split(".")[0] for text in changes.asked}
         values = changes.cortex.model_dump(mode="json", include=named)
-        found += [
-            f"NEXUS__CORTEX__{name.upper()}={value if isinstance(value, str) else json.dumps(value)}"
+        found |= {
+            f"NEXUS__CORTEX__{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in values.items()
-        ]
+        }
     return found
 
 
