@@ -198,6 +198,13 @@ def test_each_command_asks_for_one_thing(text: str, command: object, view: View)
     assert request.key == ANNA
 
 
+def test_switches_among_the_risk_figures_are_on_and_off(view: View) -> None:
+    assert _say("/risk black_swan_shorts on", view).say == "black_swan_shorts is on now."
+    assert _say("/risk margin_fraction 2%", view).say == "margin_fraction is 0.02 now."
+    shown = _say("/risk", view).say.splitlines()
+    assert any(line.split() == ["black_swan_shorts", "off"] for line in shown)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -220,10 +227,12 @@ def test_each_command_asks_for_one_thing(text: str, command: object, view: View)
         ("/strategies of grid", "say on or off"),
         ("/groups meme", r"say on or off, and which group\. Usage: /groups \[on\|off NAME\]"),
         ("/groups off memes", "'memes' is not a group; did you mean meme"),
-        ("/groups off x", "it is one of"),
+        ("/groups off x", "there are major, meme, defi"),
         ("/risk margin_fracton 1", "did you mean margin_fraction"),
         ("/risk margin_fraction 0.5", "margin_fraction cannot be 0.5"),
         ("/risk margin_fraction NaN", "not a figure"),
+        ("/risk black_swan_shorts maybe", "black_swan_shorts is on or off, not 'maybe'"),
+        ("/risk kelly 1", "kelly is on or off"),
         ("/risk leverage 2.5", "leverage cannot be 2.5"),
         ("/approve", "no proposal is waiting"),
         ("/why", "name one trade"),

@@ -214,3 +214,10 @@ def _all(text: str, parts: Sequence[str]) -> bool:
     missing = [part for part in parts if part not in text]
     assert not missing, f"{missing} not in {text}"
     return True
+
+
+def test_averages_over_fills_are_rounded() -> None:
+    seventh = closed().model_copy(update={"entry_price": D("105069.0285714285714285714286")})
+    _, texts = told(admitted(), seventh)
+    assert "105,069.03" in texts[-1]
+    assert "105,069.028" not in texts[-1]

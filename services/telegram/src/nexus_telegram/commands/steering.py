@@ -106,6 +106,9 @@ def risk(ask: Ask) -> Answer:
     known = type(ask.risk).model_fields
     if name not in known:
         raise Refusal(f"{name!r} is not a risk setting{nearest(name, known) or '; /risk lists them'}")
+    is_switch = isinstance(getattr(ask.risk, name), bool)
+    if is_switch and word.lower() not in _SWITCHES:
+        raise Refusal(f"{name} is on or off, not {word!r}")
     value = _value(word, name)
     try:
         ask.risk.changed(name, value)
@@ -113,7 +116,8 @@ def risk(ask: Ask) -> Answer:
         raise Refusal(str(error)) from error
     if ask.session.risk.get(name) == value:
         return Answer(f"{name} is {word} already.")
-    return to_session(ask, ChangeRiskSetting(ask.user, name, value, ask.at), f"{name} is {value} now.")
+    shown = answers.risk_value(bool(value) if is_switch else value)
+    return to_session(ask, ChangeRiskSetting(ask.user, name, value, ask.at), f"{name} is {shown} now.")
 
 
 def _value(word: str, name: str) -> Decimal:

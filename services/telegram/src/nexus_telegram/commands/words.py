@@ -32,7 +32,7 @@ def choice(word: str, kind: type[ChoiceT], what: str) -> ChoiceT:
     except ValueError as error:
         names = [str(each) for each in kind]
         raise Refusal(
-            f"{word!r} is not a {what}{nearest(word.lower(), names) or f'; it is one of {names}'}"
+            f"{word!r} is not a {what}{nearest(word.lower(), names) or '; there are ' + ', '.join(names)}"
         ) from error
 
 

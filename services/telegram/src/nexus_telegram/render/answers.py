@@ -13,7 +13,7 @@ from nexus_common.contracts.schedule import TaskScheduled
 from nexus_common.contracts.session import Role
 from nexus_common.contracts.values import UserId
 from nexus_telegram.domain.session import Session
-from nexus_telegram.render.figures import card, clock, figure, money, percent, ratio, short, table
+from nexus_telegram.render.figures import average, card, clock, figure, money, percent, ratio, short, table
 from nexus_telegram.trade_view import TradeStatus, TradeView
 from nexus_telegram.view import AccountView, DayResult, View
 
@@ -54,7 +54,7 @@ def positions(trades: Sequence[TradeView]) -> str:
         [
             trade.name,
             _held(trade),
-            figure(trade.entry_price),
+            average(trade.entry_price),
             figure(trade.stop),
             money(trade.margin),
             trade.strategy,
@@ -153,10 +153,16 @@ def risk(session: Session, defaults: RiskSettings) -> str:
     rows = []
     for name, default in defaults:
         own = session.risk.get(name)
-        value = default if own is None else own
-        shown = figure(value) if isinstance(value, Decimal) else "–" if value is None else str(value)
-        rows.append((name, shown if own is None else f"{shown} *"))
+        value = default if own is None else bool(own) if isinstance(default, bool) else own
+        rows.append((name, risk_value(value) if own is None else f"{risk_value(value)} *"))
     return card("RISK  (* changed by you)", rows)
+
+
+def risk_value(value: object) -> str:
+    """A switch as on or off, as it is written in the command."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return figure(value) if isinstance(value, Decimal) else "–" if value is None else str(value)
 
 
 def tasks(scheduled: Mapping[str, TaskScheduled]) -> str:

@@ -22,6 +22,11 @@ def figure(number: Decimal | None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def average(price: Decimal | None) -> str:
+    """A price averaged over fills, to eight significant digits."""
+    return figure(None if price is None else Decimal(f"{price:.8g}"))
+
+
 def money(amount: Decimal | None, *, signed: bool = False) -> str:
     """Two decimals; `signed` shows the plus of a gain."""
     if amount is None:

@@ -26,7 +26,7 @@ from nexus_common.contracts.trade import (
     TradeProposed,
 )
 from nexus_common.contracts.values import AccountId
-from nexus_telegram.render.figures import card, clock, figure, money, percent, ratio, short
+from nexus_telegram.render.figures import average, card, clock, figure, money, percent, ratio, short
 from nexus_telegram.trade_view import TradeView
 
 
@@ -85,7 +85,7 @@ def _stop(event: TradeAlerted | TradeProposed) -> str:
 def opened(event: TradeEntered, trade: TradeView | None) -> str:
     rows = [
         ("strategy", event.strategy),
-        ("entry", figure(event.average_price)),
+        ("entry", average(event.average_price)),
         ("quantity", figure(event.quantity)),
         ("margin", money(event.margin)),
     ]
@@ -103,8 +103,8 @@ def closed(event: TradeClosed, trade: TradeView | None) -> str:
     return card(
         f"CLOSED  {what} by {event.reason.replace('_', ' ')}",
         [
-            ("bought at" if is_ladder else "entry", figure(event.entry_price)),
-            ("sold at" if is_ladder else "exit", figure(event.exit_price)),
+            ("bought at" if is_ladder else "entry", average(event.entry_price)),
+            ("sold at" if is_ladder else "exit", average(event.exit_price)),
             ("quantity", figure(event.quantity)),
             ("gross", money(event.gross_profit, signed=True)),
             ("fees", money(-event.fees, signed=True)),
