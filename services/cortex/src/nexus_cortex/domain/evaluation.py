@@ -9,15 +9,17 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from nexus_common.contracts.signal import JudgeMarket, RegimeReading
+from nexus_common.contracts.signal import Action, JudgeMarket, RegimeReading
 from nexus_common.contracts.values import Timeframe
 from nexus_cortex.domain.regime import NEEDS, read_regime
+from nexus_cortex.domain.signals import EXIT_OF
 from nexus_cortex.domain.strategies.strategy import MarketView, Setup, Strategy, propose
 from nexus_market.candles import from_millis
 from nexus_market.features import FeatureColumns, blocks
 from nexus_market.indicators import Bars, Bools, Ints
 
 MAIN: Final = Timeframe.M15
+_NO_ROWS: Final[Ints] = np.empty(0, dtype=np.int64)
 
 
 class Readings(Protocol):
@@ -93,14 +95,6 @@ class Evaluation:
     regime: RegimeRows | None
     evaluated: tuple[Evaluated, ...]
 
-    def triggers(self) -> Bools:
-        """For each row whether any strategy's trigger held."""
-        held = np.zeros(len(self.view.bars), dtype=np.bool_)
-        for each in self.evaluated:
-            for setup in each.setups:
-                held[each.first :] |= setup.trigger
-        return held
-
     def reading(self, row: int) -> RegimeReading | None:
         if self.regime is None or row < self.regime.first:
             return None
@@ -167,9 +161,9 @@ def _evaluated(view: MarketView, strategies: Sequence[Strategy]) -> tuple[Evalua
 class SeriesScan:
     """The whole recorded series of one instrument and timeframe, judged block by block.
 
-    `closes` (milliseconds) are the only closes at which anything can come of `JudgeMarket`: a trigger held,
-    or the regime changed. All others may be skipped. The first close at or after `since` at which the regime
-    is ready is among them, since whoever begins there has no regime yet.
+    `closes` (milliseconds) are the only closes at which anything can come of `JudgeMarket`: an entry's trigger
+    held, an exit behind an entry, or the regime changed. All others may be skipped. The first close at or after
+    `since` at which the regime is ready is among them, since whoever begins there has no regime yet.
     """
 
     def __init__(
@@ -185,6 +179,8 @@ class SeriesScan:
         self._since = since
         self._choice = choice
         self._at: dict[int, tuple[Evaluation, int]] = {}
+        # Strategies and exits of which an entry may have been raised that was not left yet.
+        self._entered: set[tuple[str, Action]] = set()
         previous = -1
         for columns in blocks(series, timeframe):
             (evaluation,) = evaluate([view_of(columns)], timeframe, strategies, read_regimes)
@@ -203,7 +199,7 @@ class SeriesScan:
         """Keep the rows that matter; the number of the last row's regime is that of the row before the next block."""
         closes = evaluation.view.bars.close_time()
         begin = int(np.searchsorted(closes, self._since))
-        wanted = evaluation.triggers()
+        wanted = self._triggers(evaluation)
         if evaluation.regime is not None:
             first = max(begin, evaluation.regime.first)
             number = evaluation.regime.readings.number[first - evaluation.regime.first :]
@@ -212,3 +208,40 @@ class SeriesScan:
         for row in (begin + np.flatnonzero(wanted[begin:])).tolist():
             self._at[int(closes[row])] = (evaluation, row)
         return previous
+
+    def _triggers(self, evaluation: Evaluation) -> Bools:
+        """For each row whether anything can come of a trigger: of exits only of the first behind a possible entry."""
+        held = np.zeros(len(evaluation.view.bars), dtype=np.bool_)
+        for each in evaluation.evaluated:
+            rows = {setup.action: each.first + np.flatnonzero(setup.trigger) for setup in each.setups}
+            possible = {
+                setup.action: each.first + np.flatnonzero(_all_hold(setup))
+                for setup in each.setups
+                if setup.action in EXIT_OF
+            }
+            for entry, leave in EXIT_OF.items():
+                held[rows.get(entry, _NO_ROWS)] = True
+                exits, entries = rows.get(leave, _NO_ROWS), possible.get(entry, _NO_ROWS)
+                held[self._leaving((each.strategy.name, leave), exits, entries)] = True
+        return held
+
+    def _leaving(self, leave: tuple[str, Action], exits: Ints, entries: Ints) -> Ints:
+        """The exits before which something may have been entered since the one before them.
+
+        At one close exits come before entries.
+        """
+        before = -1 if leave in self._entered else 0
+        behind = np.searchsorted(entries, exits)
+        earlier = np.concatenate([[before], behind])
+        if len(entries) > earlier[-1]:
+            self._entered.add(leave)
+        else:
+            self._entered.discard(leave)
+        return exits[behind > earlier[:-1]]
+
+
+def _all_hold(setup: Setup) -> Bools:
+    held = setup.trigger
+    for rule in setup.rules:
+        held = held & rule.holds
+    return held
