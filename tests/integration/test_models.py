@@ -246,6 +246,16 @@ async def test_what_is_so_already_or_cannot_be_is_answered(town: Town) -> None:
     assert len(await town.recorded(ModelRegistered)) == 1
 
 
+async def test_a_wish_of_a_kind_that_a_newer_version_knows_holds_up_nobody(town: Town) -> None:
+    await town.open(1)
+    await town.quarters(1)
+    with psycopg.connect(town.url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO model_wishes (kind, asked_by, reason, asked_at) VALUES ('retrain', 'owner', '', now())"
+        )
+    assert await town.register(TREND) == f"registered: {A}"
+
+
 async def test_a_flipped_byte_is_refused_when_registered(town: Town) -> None:
     await town.open(1)
     await town.replicas[0].store.keep_artefact(A, TREND)

@@ -20,7 +20,7 @@ ASK = b"""
 INSERT INTO model_wishes (kind, model, asked_by, reason, asked_at) VALUES (%s, %s, %s, %s, %s) RETURNING number
 """
 _WISH = "SELECT number, kind, model, asked_by, reason, outcome FROM model_wishes"
-OPEN = f"{_WISH} WHERE taken_at IS NULL ORDER BY number".encode()
+OPEN = f"{_WISH} WHERE taken_at IS NULL AND kind = ANY(%s) ORDER BY number".encode()
 ONE = f"{_WISH} WHERE number = %s".encode()
 TAKE = b"UPDATE model_wishes SET taken_at = %s, outcome = %s WHERE number = %s AND taken_at IS NULL"
 
@@ -63,8 +63,9 @@ class WishBox:
         return int(rows[0][0])
 
     async def open(self) -> Sequence[Wish]:
-        """Wishes that were not decided yet, oldest first."""
-        return [_wish(*row) for row in await self._session.rows(OPEN)]
+        """Wishes that were not decided yet, oldest first; a kind that only a newer version knows waits for it."""
+        known = [kind.value for kind in WishKind]
+        return [_wish(*row) for row in await self._session.rows(OPEN, (known,))]
 
     async def get(self, number: int) -> Wish | None:
         rows = await self._session.rows(ONE, (number,))
