@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from nexus_common.contracts.instrument import InstrumentKind
+from nexus_common.contracts.instrument import Bracket, InstrumentKind
 from nexus_common.contracts.limits import PROFILES, RiskSettings
 from nexus_common.contracts.risk import (
     ApproveExit,
@@ -130,6 +130,36 @@ def test_no_ladder_risks_or_binds_more_than_one_entry_may(make, equity, spacing,
     assert size.margin <= equity * allowed.margin_fraction * size.scale
     assert size.risk <= equity * allowed.risk_fraction * size.scale
     assert size.quantity % (5 * D("0.001")) == 0
+
+
+def test_the_bracket_that_one_full_side_falls_into_grants_the_leverage(make):
+    """At 20 × one entry would lose 18 at the stop with a worth of 4,500, one side of the ladder with 6,000."""
+    size = size_ladder(
+        SizingInput(
+            equity=D(12_000),
+            peak=D(12_000),
+            price=D(1000),
+            stop_distance=D(3),
+            leverage=20,
+            instrument=make.instrument(),
+            limits=PROFILES[Profile.RONIN],
+            settings=RiskSettings(risk_fraction=D("0.0015")),
+            brackets=(
+                Bracket(D(0), D(5_000), D(20), D("0.01")),
+                Bracket(D(5_000), D(90_000), D(5), D("0.02")),
+            ),
+        ),
+        LadderPlan(centre=D(1000), spacing=D("0.4"), levels=5, stop_beyond=D(1)),
+    )
+    assert size.leverage == 5
+    assert (size.notional, size.margin) == (D(3_000), D(600))
+
+
+def test_a_side_that_is_beyond_the_venues_last_bracket_is_no_size(make):
+    table = (Bracket(D(0), D(500), D(20), D("0.01")),)
+    refused = verdict(make, brackets=table)
+    assert isinstance(refused, EntryRefused)
+    assert "last bracket" in checks(refused)["size"].detail
 
 
 # -- what it reserves ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 
 from nexus_common.contracts.assessment import EntryContext, EntryRequest
@@ -76,7 +77,11 @@ def size_ladder(given: SizingInput, ladder: LadderPlan) -> Size:
     by_risk = equity * fraction / loss_per_level
     level = floor_to_step(min(by_margin, by_risk), given.instrument.step_size)
     notional = level * notional_per_level
-    maintenance = bracket_of(notional / 2, given).maintenance_margin
+    bracket = bracket_of(notional / 2, given)
+    if leverage > bracket.max_leverage:
+        # One side of a ladder is worth more than the single entry that the leverage was fitted to.
+        return size_ladder(replace(given, leverage=int(bracket.max_leverage)), ladder)
+    maintenance = bracket.maintenance_margin
     return Size(
         quantity=level * levels,
         leverage=leverage,
@@ -88,7 +93,7 @@ def size_ladder(given: SizingInput, ladder: LadderPlan) -> Size:
         liquidation_distance=given.price * liquidation_fraction(leverage, maintenance),
         maintenance=maintenance,
         bound_by="margin" if by_margin <= by_risk else bound,
-        shortfall=_shortfall(level, ladder, given.instrument),
+        shortfall=_shortfall(level, ladder, given),
     )
 
 
@@ -96,8 +101,9 @@ def sized(ladder: LadderPlan, size: Size) -> Ladder:
     return Ladder(plan=ladder, level_quantity=size.quantity / ladder.levels)
 
 
-def _shortfall(level: Decimal, ladder: LadderPlan, listed: Instrument) -> str | None:
+def _shortfall(level: Decimal, ladder: LadderPlan, given: SizingInput) -> str | None:
     """Each order must be one that the venue takes; the lowest level is worth least."""
+    listed, one_side = given.instrument, level * ladder.levels * ladder.centre
     if level <= 0:
         return f"less than one step of {listed.step_size:f} a level"
     if level < listed.min_quantity:
@@ -107,4 +113,6 @@ def _shortfall(level: Decimal, ladder: LadderPlan, listed: Instrument) -> str | 
         return (
             f"{lowest:.2f} at the lowest level is below the venue's minimum notional {listed.min_notional:f}"
         )
+    if given.brackets and one_side > given.brackets[-1].cap:
+        return f"{one_side:.2f} on one side is above the venue's last bracket, {given.brackets[-1].cap:f}"
     return None
