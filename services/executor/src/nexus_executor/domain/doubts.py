@@ -13,7 +13,7 @@ from typing import Final
 
 from nexus_common.contracts.values import AccountId
 
-_PAUSE: Final = timedelta(seconds=10)
+_PAUSE: Final = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
