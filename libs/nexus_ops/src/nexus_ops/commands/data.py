@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,9 +22,11 @@ from nexus_ops.commands import options
 from nexus_ops.commands.tape import import_command
 from nexus_ops.data_page import write_page
 from nexus_ops.data_tables import STYLES, findings, listing, size
-from nexus_ops.downloading import Download, Downloaded, Wish, history_of
 from nexus_ops.output import columns, console, parse_instant, print_json, progress, stderr
 from nexus_ops.public_archive import import_archives
+
+if TYPE_CHECKING:
+    from nexus_ops.downloading import Downloaded, Wish
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="a data directory")]
 Page = Annotated[Path | None, typer.Option("--html", help="write a page with a picture of what is there")]
@@ -111,6 +113,8 @@ def download(
 
     Stocks need a key (NEXUS__FEEDS__ALPACA_KEY and …SECRET). Stop it with Ctrl-C whenever you like.
     """
+    from nexus_ops.downloading import Wish
+
     wish = Wish(
         venue,
         _words(symbols),
@@ -130,6 +134,8 @@ def download(
 
 
 async def _download(wish: Wish, url: str | None) -> Downloaded:
+    from nexus_ops.downloading import Download, history_of
+
     feeds = {"alpaca_data_url": url} if url and wish.venue is Venue.ALPACA else {}
     venues = {wish.venue: {"rest_url": url}} if url else {}
     settings = load({"feeds": feeds, "venues": venues})

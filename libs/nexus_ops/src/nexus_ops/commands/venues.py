@@ -6,7 +6,7 @@ import asyncio
 import signal
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +14,14 @@ from nexus_common.runtime.settings import NexusSettings
 from nexus_data.playback import PlayedMarket
 from nexus_ops.commands import options
 from nexus_ops.composition import rehearsed
-from nexus_ops.lone_venues import LoneVenues, Played, lone_venues
 from nexus_ops.market_options import MarketOptions
 from nexus_ops.output import console, pairs, print_json, progress, stderr
 from nexus_simvenue.clock import TimeSource
-from nexus_simvenue.market.floor import MarketFloor
 from nexus_telegram.bootstrap import owners_session
+
+if TYPE_CHECKING:
+    from nexus_ops.lone_venues import LoneVenues
+    from nexus_simvenue.market.floor import MarketFloor
 
 _LOOK_AGAIN = 0.2
 
@@ -66,6 +68,8 @@ async def _serve(
     played: PlayedMarket,
     as_json: bool,
 ) -> None:
+    from nexus_ops.lone_venues import Played, lone_venues  # the venues' dialects and their server
+
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

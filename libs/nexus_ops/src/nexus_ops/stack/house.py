@@ -17,7 +17,6 @@ from nexus_ops.stack.nats import EmbeddedNats
 from nexus_ops.stack.ports import LOOPBACK, free_ports, wait_for_port
 from nexus_ops.stack.postgres import EmbeddedPostgres
 from nexus_ops.stack.processes import Program, Status, Supervisor
-from nexus_simvenue.market.dialects import ADDRESSES
 
 EXCHANGE = "simvenue"
 
@@ -60,6 +59,8 @@ class House:
         cortex_replicas: int = 1,
         plays: Sequence[str] = (),
     ) -> None:
+        from nexus_simvenue.market.dialects import ADDRESSES  # every venue's dialect, which takes a while
+
         self.home = home
         self._market = dict(market)
         self._plays = tuple(plays)
@@ -96,7 +97,9 @@ class House:
             self._nats.url,
             f"tcp://{LOOPBACK}:{self._exchange_port}",
             {venue: self._url(venue) for venue in Venue},
-            {name: self._url(name) for name in ADDRESSES if name not in tuple(Venue)} if self._plays else {},
+            {name: self._url(name) for name in self._ports if name not in tuple(Venue)}
+            if self._plays
+            else {},
         )
 
     def _url(self, name: str) -> str:

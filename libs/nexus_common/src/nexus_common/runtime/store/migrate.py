@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import NullPool
@@ -16,12 +14,18 @@ from nexus_common.runtime.errors import ConfigurationError, NexusError, StoreUna
 from nexus_common.runtime.settings import load
 from nexus_common.runtime.store.revision import REVISIONS, require_revision
 
+# Alembic takes a tenth of a second to import, which every `nexus` verb would wait for.
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATING = 7957705  # an advisory lock: two starts at once migrate one after the other
 
 
 def configuration() -> Config:
     """Alembic's settings; the migrations are part of this package, so a wheel and a container have them."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -35,6 +39,9 @@ def upgrade(url: str) -> None:
         SchemaMismatch: the store belongs to a newer release.
         StoreUnavailable: nobody answers at the address.
     """
+    from alembic import command
+    from alembic.runtime.migration import MigrationContext
+
     engine = _engine(url)
     try:
         with engine.connect() as connection:
@@ -60,6 +67,8 @@ def check(url: str) -> None:
         SchemaMismatch: it is empty, older or newer; the text says which and what to do.
         StoreUnavailable: nobody answers at the address.
     """
+    from alembic.runtime.migration import MigrationContext
+
     engine = _engine(url)
     try:
         with engine.connect() as connection:
