@@ -410,6 +410,33 @@ async def test_a_fill_that_is_told_late_is_not_taken_for_an_order_that_is_gone(
     assert stops_of(world) == [("sell", D(58_800))]
 
 
+@pytest.mark.parametrize("seed", [1, 4, 10])
+async def test_fills_that_are_told_late_take_it_not_beyond_one_side_and_end_it_not(
+    make_world: Any, approved: EntryApproved, seed: int
+) -> None:
+    chance, price, silent = Random(seed), 60_000, 0
+    world = make_world(
+        settings=WHOLE, rules=ExecutionRules(reconcile_seconds=20, protection_check_seconds=40)
+    )
+    world.stream = Late()
+    await world.start()
+    await world.flat("60000")
+    await world.flat("60000", (RISK, approved))
+    for _ in range(120):
+        silent = silent - 1 if silent else chance.randint(1, 4) * (chance.random() < 0.2)
+        world.stream.lasts = silent > 0
+        close = min(max(price + chance.randint(-12, 12) * 20, 58_900), 61_100)
+        await world.minute(
+            (str(price), str(max(price, close)), str(min(price, close)), str(close)), seconds=6
+        )
+        price = close
+        assert abs(world.held()) <= D("0.05")
+    world.stream.lasts = False
+    await world.flat(str(price), minutes=8, seconds=20)
+    assert await world.all_of(TradeClosed) == []
+    assert len(await world.all_of(LadderFilled)) > 10
+
+
 async def test_a_venue_that_is_doubted_is_not_asked_at_every_turn(
     make_world: Any, approved: EntryApproved
 ) -> None:

@@ -6,7 +6,7 @@ got lost on its way: the venue is asked for what happened, and only what is diff
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -222,7 +222,8 @@ class Reconciler:
         self._doubts.keep(
             account, [*(each.symbol for each in apart), *(order for _, order in found.vanished)]
         )
-        surely = [each for each in found.vanished if not self._may_have_filled(account, *each, at)]
+        turned = {each.symbol for each in apart if each.expected * each.held <= 0}
+        surely = [each for each in found.vanished if not self._may_have_filled(*each, turned, at)]
         await self._cancel(surely, account, at, desk)
         complete = len(surely) == len(found.vanished)
         absent = {each.symbol for each in found.positions if each.expected and not each.held}
@@ -260,12 +261,18 @@ class Reconciler:
         return self._doubts.about(account, each.symbol, each, at, self._rules.protection_check_seconds)
 
     def _may_have_filled(
-        self, account: AccountId, holding: Holding, order: ClientOrderId, at: datetime
+        self, holding: Holding, order: ClientOrderId, turned: Collection[Symbol], at: datetime
     ) -> bool:
-        """Whether a ladder's order that is not there any more may have filled: placed again it would fill twice."""
-        if holding.orders[order].leg is not Leg.LADDER:
+        """Whether a ladder's order that is not there any more may have filled: placed again it would fill twice.
+
+        Its stop goes with a position that is not there any more; another one would be refused.
+        """
+        leg, seconds = holding.orders[order].leg, self._rules.gone_after_seconds
+        if leg is Leg.STOP and holding.symbol in turned:
+            seconds = self._rules.protection_check_seconds
+        elif leg is not Leg.LADDER:
             return False
-        return self._doubts.about(account, order, None, at, self._rules.gone_after_seconds)
+        return holding.is_ladder and self._doubts.about(holding.account, order, None, at, seconds)
 
     @staticmethod
     async def _cancel(
