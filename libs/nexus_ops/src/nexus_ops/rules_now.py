@@ -85,7 +85,7 @@ class StrategyNow:
         if not self.called:
             yield chapter, "FAIL regime: it calls for another strategy"
         if not self.actions:
-            yield chapter, "FAIL trigger: that of no entry holds at this close"
+            yield chapter, "FAIL trigger: no entry is triggered at this close"
         for each in self.actions:
             yield chapter, f"ok   trigger of {each.action.replace('_', ' ')}"
             for rule in each.rules:
