@@ -32,8 +32,8 @@ PLANTS: Final[tuple[Plant, ...]] = (
     Plant(
         "an unknown outcome is sent again blindly",
         f"{_EXECUTOR}/fence.py",
-        "        reply: SubmitReply = await broker.submit(request_of(state), started.at)\n",
-        "        reply: SubmitReply = await broker.submit(request_of(state), started.at)\n"
+        "        reply = await broker.submit(request_of(state), started.at)\n",
+        "        reply = await broker.submit(request_of(state), started.at)\n"
         "        if isinstance(reply, Unknown):\n"
         "            reply = await broker.submit(request_of(state), started.at)\n",
         (f"{_UNIT}/test_fence.py", _MATRIX),

@@ -176,7 +176,7 @@ async def test_it_rests_at_the_venue_fills_takes_its_profit_turns_round_and_goes
 
 @pytest.mark.parametrize("name", VENUES)
 async def test_turned_round_by_one_fill_it_is_covered_on_its_other_side(name: str, tmp_path: Path) -> None:
-    """A rung that filled in part is turned by the whole of the opposite one: its old stop must not take the new along."""
+    """A rung that filled in part is turned by the whole of the opposite one: its old stop must not take it along."""
     async with staged(name, tmp_path) as stage:
         await stage.open(level_quantity="0.2")
         await stage.minute("149.2", "149.5", "149.5", volume="1")
