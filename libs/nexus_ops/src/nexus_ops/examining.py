@@ -114,7 +114,7 @@ async def records(store: EventStore) -> Records:
         if trade.is_held:
             terms = trade.terms
             there = held.setdefault(terms.account, {})
-            signed = trade.remaining * terms.direction.sign
+            signed = trade.remaining * trade.direction.sign
             there[terms.symbol] = there.get(terms.symbol, Decimal(0)) + signed
     return {
         account: Record(frozenset(orders.get(account, ())), held.get(account, {}))

@@ -119,12 +119,12 @@ def _position(key: str, state: TradeState, marks: Mapping[str, Decimal]) -> dict
         return None
     terms = state.terms
     mark = marks.get(terms.symbol)
-    gain = None if mark is None else (mark - state.average_price) * state.remaining * terms.direction.sign
+    gain = None if mark is None else (mark - state.average_price) * state.remaining * state.direction.sign
     return {
         "trade_id": key,
         "account": terms.account,
         "symbol": terms.symbol,
-        "direction": str(terms.direction),
+        "direction": str(state.direction),
         "strategy": terms.strategy,
         "quantity": format_decimal(state.remaining),
         "entry_price": format_decimal(state.average_price),
