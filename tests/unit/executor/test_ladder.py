@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import sin
@@ -31,7 +32,7 @@ from nexus_common.contracts.trade import (
 from nexus_common.contracts.values import Direction, Mode, Origin, Side, Symbol, Timeframe, UserId, Venue
 from nexus_executor.domain.ladder import LadderState, resting
 from nexus_executor.domain.rules import ExecutionRules
-from nexus_executor.venues.broker import Refused
+from nexus_executor.venues.broker import Refused, UpdateKind
 from nexus_market.exchange import ExchangeSettings, Ticket, unprotected_spans
 
 D = Decimal
@@ -435,6 +436,28 @@ async def test_fills_that_are_told_late_take_it_not_beyond_one_side_and_end_it_n
     await world.flat(str(price), minutes=8, seconds=20)
     assert await world.all_of(TradeClosed) == []
     assert len(await world.all_of(LadderFilled)) > 10
+
+
+async def test_a_position_that_is_gone_without_a_word_takes_its_rungs_with_it(
+    make_world: Any, approved: EntryApproved
+) -> None:
+    often = ExecutionRules(reconcile_seconds=5, protection_check_seconds=30)
+    world = await opened(make_world, approved, rules=often)
+    await world.minute(("60000", "60000", "59830", "59835"))
+    assert world.held() == D("0.01")
+    world.stream.seen_as = lambda each: (
+        replace(each, kind=UpdateKind.NOTICE, reason="?") if has_sold(each) else each
+    )
+    world.exchange.submit("anna-paper", 1, by_hand("sell", "0.01"))
+    await world.flat("59835", minutes=5)
+    assert world.held() == 0
+    assert rungs_of(world) == []
+
+
+def has_sold(update: Any) -> bool:
+    """Or lost its stop with that."""
+    kind = getattr(update, "kind", None)
+    return kind is UpdateKind.CANCELED or (kind is UpdateKind.FILL and update.side is Side.SELL)
 
 
 async def test_a_venue_that_is_doubted_is_not_asked_at_every_turn(

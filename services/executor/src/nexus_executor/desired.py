@@ -26,6 +26,7 @@ from nexus_executor.deciding import decide
 from nexus_executor.domain import last_hop
 from nexus_executor.domain.account import ACCOUNT
 from nexus_executor.domain.holding import Holding
+from nexus_executor.domain.ladder_orders import off_the_book
 from nexus_executor.domain.order import ORDER, OrderStatus
 from nexus_executor.domain.protection import give_up, wanted
 from nexus_executor.domain.rules import ExecutionRules
@@ -137,8 +138,6 @@ class Desired:
         trade: TradeState = await desk.state(TRADE, holding.trade)
         place = (holding.account, holding.symbol)
         is_gone = trade.is_held and place in self._view.gone
-        if is_gone and not (place in self._view.let_go and self._is_surely_gone(*place)):
-            return ()  # The venue holds nothing there, and nobody knows since when: nothing is sent.
         instrument = self._view.instrument(holding.venue, holding.symbol)
         if instrument is None:
             raise LookupError(f"{holding.symbol} is traded at {holding.venue}, which does not list it")
@@ -156,6 +155,9 @@ class Desired:
             entry_until=holding.valid_until,
             bare_since=holding.bare_since,
         )
+        if is_gone and not (place in self._view.let_go and self._is_surely_gone(*place)):
+            # The venue holds nothing there, and nobody knows since when: nothing is sent, and nothing may open.
+            return tuple(off_the_book(now, "the venue does not hold what its fills say"))
         if is_gone:
             return tuple(give_up(now))
         actions = wanted(now)

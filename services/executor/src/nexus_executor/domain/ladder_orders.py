@@ -33,6 +33,13 @@ def rungs(now: Situation, ladder: LadderState) -> Iterator[Action]:
     yield from _resting(now, ladder)
 
 
+def off_the_book(now: Situation, reason: str) -> Iterator[Action]:
+    """None of its orders may fill any more."""
+    for placed in now.of(Leg.LADDER):
+        if placed.is_confirmed and not placed.state.canceling:
+            yield Cancel(placed.order, reason)
+
+
 def slot_of(placed: Placed) -> Slot | None:
     intent = placed.state.intent
     return None if intent is None or intent.rung is None else Slot(intent.rung, intent.side)
@@ -65,9 +72,7 @@ def _is_stopping(now: Situation) -> bool:
 def _leaving(now: Situation) -> Iterator[Action]:
     """All rungs off the book and what is held to the market, at once; the end when both have come about."""
     trade = now.trade
-    for placed in now.of(Leg.LADDER):
-        if placed.is_confirmed and not placed.state.canceling:
-            yield Cancel(placed.order, "the ladder is left")
+    yield from off_the_book(now, "the ladder is left")
     if trade.exit is None or (trade.is_held and _is_stopping(now)):
         return
     if trade.is_held and is_dust(now, trade.remaining):
