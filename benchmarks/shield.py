@@ -37,6 +37,7 @@ from nexus_common.contracts.values import (
     UserId,
     Venue,
 )
+from nexus_common.runtime import heap
 from nexus_common.runtime.clock import WallClock
 from nexus_common.runtime.desk import WorkDesk
 from nexus_common.runtime.ports import Batch, EventStore, StreamAppend, Turn
@@ -76,6 +77,7 @@ async def _measure(url: str) -> list[Figure]:
     town = _Town(store)
     try:
         await town.settle()
+        heap.settle()  # as a service does before its first turn
         ours: list[float] = []
         floor: list[float] = []
         for number in range(WARM_UP + SIGNALS):

@@ -39,6 +39,7 @@ from nexus_common.contracts.values import (
     UserId,
     Venue,
 )
+from nexus_common.runtime import heap
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.bus.jetstream import JetStreamBus
 from nexus_common.runtime.clock import WallClock
@@ -217,6 +218,7 @@ class _Town:
         async with asyncio.TaskGroup() as works:
             publisher, living = await self._live(works)
             await self._calm(publisher)
+            heap.settle()  # as a service does before its first turn
             self._sent.clear()
             self._timed.committed.clear()
             price = self._prices[REFERENCE]

@@ -16,6 +16,7 @@ from nexus_common.contracts.values import (
     Origin,
     Price,
     Profile,
+    Shared,
     Symbol,
     Timeframe,
     UserId,
@@ -24,7 +25,7 @@ from nexus_common.contracts.values import (
 )
 
 
-class EntryRequest(Value):
+class EntryRequest(Shared):
     """What somebody wants to enter: a signal, or a person's order. `price` and `plan` may be unknown by hand.
 
     `request_id` is the id of the event that asks. `within_regime` says whether the regime chose the strategy.

@@ -98,10 +98,10 @@ def encode(envelope: Envelope[Event]) -> str:
     return canonical(
         {
             "account": envelope.account,
-            "causation": str(envelope.causation_id),
-            "correlation": str(envelope.correlation_id),
+            "causation": envelope.causation_id,
+            "correlation": envelope.correlation_id,
             "data": envelope.event.payload(),
-            "id": str(envelope.event_id),
+            "id": envelope.event_id,
             "occurred_at": format_instant(envelope.occurred_at),
             "position": envelope.position,
             "stream": envelope.stream,
@@ -161,7 +161,7 @@ def seal_command(
         {
             "account": account,
             "consumer": consumer,
-            "correlation": None if correlation_id is None else str(correlation_id),
+            "correlation": correlation_id,
             "data": command_payload(command),
             "type": name,
         }

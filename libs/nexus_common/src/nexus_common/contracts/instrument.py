@@ -9,7 +9,17 @@ from typing import ClassVar, NamedTuple
 from pydantic import Field
 
 from nexus_common.contracts.message import Event, command
-from nexus_common.contracts.values import Fraction, Instant, Number, Price, Quantity, Symbol, Value, Venue
+from nexus_common.contracts.values import (
+    Fraction,
+    Instant,
+    Number,
+    Price,
+    Quantity,
+    Shared,
+    Symbol,
+    Value,
+    Venue,
+)
 
 
 class InstrumentKind(StrEnum):
@@ -30,7 +40,7 @@ class Group(StrEnum):
     OTHER = "other"
 
 
-class Instrument(Value):
+class Instrument(Shared):
     """A venue's own metadata of one instrument.
 
     `multiplier` is the number of coins in one contract unit (1000 for 1000PEPEUSDT); prices and quantities

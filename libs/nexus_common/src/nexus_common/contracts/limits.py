@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, ValidationError
 
-from nexus_common.contracts.values import Number, Profile, Value
+from nexus_common.contracts.values import Number, Profile, Shared, Value
 
 
 def _d(text: str) -> Decimal:
@@ -53,7 +53,7 @@ PROFILES: Final[Mapping[Profile, ProfileLimits]] = MappingProxyType(
 )
 
 
-class RiskSettings(Value):
+class RiskSettings(Shared):
     """One user's figures. A value beyond its cap is refused when the settings are built."""
 
     # size

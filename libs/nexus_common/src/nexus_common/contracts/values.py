@@ -6,9 +6,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, NewType
+from typing import Annotated, Any, NewType
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 UserId = NewType("UserId", str)
 AccountId = NewType("AccountId", str)
@@ -37,7 +46,9 @@ def format_instant(moment: datetime) -> str:
 
 def format_decimal(number: Decimal) -> str:
     """Plain digits, never an exponent."""
-    return format(number, "f")
+    text = str(number)
+    # `format` takes five times as long, and most numbers are spelled without an exponent anyway.
+    return format(number, "f") if "E" in text else text
 
 
 Instant = Annotated[datetime, AfterValidator(_utc), PlainSerializer(format_instant, return_type=str)]
@@ -53,6 +64,22 @@ class Value(BaseModel):
     """A frozen group of fields inside an event or a command."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Shared(Value):
+    """A value that the messages to many accounts carry alike: it is spelled once, and remembered."""
+
+    __slots__ = ("_spelled",)  # a slot is neither compared nor copied
+
+    @model_serializer(mode="wrap")
+    def _remembered(self, spell: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        if not info.mode_is_json() or info.include or info.exclude:
+            return dict(spell(self))
+        spelled: dict[str, Any] | None = getattr(self, "_spelled", None)
+        if spelled is None:
+            spelled = spell(self)
+            object.__setattr__(self, "_spelled", spelled)
+        return spelled
 
 
 class Venue(StrEnum):

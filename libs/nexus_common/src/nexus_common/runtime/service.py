@@ -17,6 +17,7 @@ from pathlib import Path
 import uvloop
 
 from nexus_common.contracts.values import Service
+from nexus_common.runtime import heap
 from nexus_common.runtime import log as logs
 from nexus_common.runtime.bus import topology
 from nexus_common.runtime.bus.jetstream import JetStreamBus
@@ -149,6 +150,7 @@ async def _serve(service: Service, settings: NexusSettings, build: Build) -> Non
         run_log = RunLog(context.store, context.relay, context.clock, service, settings, context.leases)
         await run_log.started()
         work = await build(context)
+        heap.settle()
         context.health.ready()
         await _until_stopped(
             stopping,

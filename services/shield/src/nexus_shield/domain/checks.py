@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -13,9 +12,8 @@ from nexus_shield.domain import exposure
 from nexus_shield.domain.breaker import loss_of_day
 from nexus_shield.domain.case import Case, Outcome, Rule, signals_only
 from nexus_shield.domain.ladder import unfit
-from nexus_shield.domain.sizing import drawdown_of, plain, round_trip_cost
+from nexus_shield.domain.sizing import HUNDRED, drawdown_of, percent, plain, round_trip_cost
 
-HUNDRED = Decimal(100)
 AUTO = "auto"
 NO_STOP: Outcome = (False, "there is no stop: neither a distance nor an ATR is known")
 
@@ -56,8 +54,8 @@ def breaker(case: Case) -> Outcome:
     fallen = drawdown_of(equity, state.peak_since_reset or equity) * HUNDRED
     figures = (
         f"{state.losing_streak} of {settings.losing_streak} losses in a row, "
-        f"{lost:.2f} of {_percent(settings.daily_loss)} lost today, "
-        f"{fallen:.2f} of {_percent(settings.drawdown)} below the peak"
+        f"{lost:.2f} of {percent(settings.daily_loss)} lost today, "
+        f"{fallen:.2f} of {percent(settings.drawdown)} below the peak"
     )
     if state.breaker is None:
         return True, f"not tripped: {figures}"
@@ -153,7 +151,7 @@ def widest_stop(case: Case) -> Outcome:
     limit = case.context.settings.max_stop_fraction
     return fraction <= limit, (
         f"stop {plain(case.plan.stop_distance)} away, {fraction * HUNDRED:.3f} % of {plain(case.request.price)}, "
-        f"at most {_percent(limit)}"
+        f"at most {percent(limit)}"
     )
 
 
@@ -169,7 +167,7 @@ def narrowest_stop(case: Case) -> Outcome:
     least = max(ticks, share, costs)
     return case.plan.stop_distance >= least, (
         f"stop distance {plain(case.plan.stop_distance)}, at least {plain(least)} = the largest of {plain(ticks)} "
-        f"({settings.min_stop_ticks} ticks), {plain(share)} ({_percent(settings.min_stop_fraction)}), "
+        f"({settings.min_stop_ticks} ticks), {plain(share)} ({percent(settings.min_stop_fraction)}), "
         f"{plain(costs)} ({settings.min_stop_costs:f} × round-trip cost)"
     )
 
@@ -180,7 +178,7 @@ def liquidation(case: Case) -> Outcome:
     stops, stop = case.context.settings.liquidation_stops, case.plan.stop_distance
     away = case.size.liquidation_distance
     return away >= stops * stop, (
-        f"liquidation {away:.8f} away at {case.size.leverage} × and {_percent(case.size.maintenance)} maintenance "
+        f"liquidation {away:.8f} away at {case.size.leverage} × and {percent(case.size.maintenance)} maintenance "
         f"margin, at least {plain(stops * stop)} = {stops:f} × the stop's {plain(stop)}"
     )
 
@@ -206,17 +204,13 @@ def size(case: Case) -> Outcome:
     settings = case.context.settings
     detail = (
         f"{plain(sized.quantity)} at {sized.leverage} ×, "
-        f"margin {sized.margin:.2f} of {_percent(settings.margin_fraction)}, "
-        f"lost at the stop {sized.risk:.2f} of {_percent(settings.risk_fraction)} of equity {case.context.equity:.2f}; "
+        f"margin {sized.margin:.2f} of {percent(settings.margin_fraction)}, "
+        f"lost at the stop {sized.risk:.2f} of {percent(settings.risk_fraction)} of equity {case.context.equity:.2f}; "
         f"bound by {sized.bound_by}; drawdown {sized.drawdown * HUNDRED:.2f} % scales × {sized.scale:f}"
     )
     if sized.shortfall is not None:
         return False, f"{sized.shortfall}; {detail}"
     return True, detail
-
-
-def _percent(fraction: Decimal) -> str:
-    return f"{plain(fraction * HUNDRED)} %"
 
 
 CHECKS: Final[tuple[tuple[str, Rule], ...]] = (

@@ -10,10 +10,9 @@ from decimal import Decimal
 from nexus_common.contracts.instrument import Group
 from nexus_common.contracts.values import Symbol
 from nexus_shield.domain.case import Case, Outcome
-from nexus_shield.domain.sizing import plain
+from nexus_shield.domain.sizing import percent, plain
 from nexus_shield.domain.state import Exposure
 
-HUNDRED = Decimal(100)
 ZERO = Decimal(0)
 UNSIZED: Outcome = (False, "cannot be judged without a size")
 
@@ -103,10 +102,10 @@ def _within(
     if case.size is None or case.context.equity <= 0:
         return UNSIZED
     equity = case.context.equity
-    used, more = _total([e.margin for e in open_ones]), case.size.margin
-    return used + more <= limit * equity, (
-        f"margin {where} {plain(used)} + {plain(more)}, at most {plain(limit * equity)} = "
-        f"{plain(limit * HUNDRED)} % of equity {plain(equity)}"
+    used, more, most = _total([e.margin for e in open_ones]), case.size.margin, limit * equity
+    return used + more <= most, (
+        f"margin {where} {plain(used)} + {plain(more)}, at most {plain(most)} = "
+        f"{percent(limit)} of equity {plain(equity)}"
     )
 
 

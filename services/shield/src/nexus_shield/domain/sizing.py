@@ -8,9 +8,11 @@ from functools import lru_cache
 
 from nexus_common.contracts.instrument import Bracket, Instrument, InstrumentKind
 from nexus_common.contracts.limits import ProfileLimits, RiskSettings
+from nexus_common.contracts.values import format_decimal
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
+HUNDRED = Decimal(100)
 FINEST = Decimal("0.00000001")
 
 
@@ -184,13 +186,16 @@ def drawdown_scale(drawdown: Decimal, settings: RiskSettings) -> Decimal:
     return min((scale for bound, scale in steps if drawdown >= bound), default=ONE)
 
 
-@lru_cache(4_096)
 def plain(number: Decimal) -> str:
-    """A figure as people write it: digits without exponent and without zeros at the end.
+    """A figure as people write it: digits without exponent and without zeros at the end."""
+    text = format_decimal(number)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
-    Remembered, because one account's verdict says the same few figures again and again.
-    """
-    return f"{number.normalize():f}"
+
+@lru_cache(1_024)
+def percent(fraction: Decimal) -> str:
+    """`5 %` of 0.05. Remembered, because settings say the same few fractions again and again."""
+    return f"{plain(fraction * HUNDRED)} %"
 
 
 def floor_to_step(quantity: Decimal, step: Decimal) -> Decimal:
