@@ -42,10 +42,11 @@ def plant_in(root: Path, plant: Plant) -> None:
 
 def copy_tree(target: Path) -> None:
     """What the tests need, without caches."""
-    for name in ("libs", "services", "tests"):
+    for name in ("libs", "services", "tests", "docs"):
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", target)
+    for name in ("pyproject.toml", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, target)
 
 
 def run_tests(root: Path, tests: Sequence[str]) -> str | None:
