@@ -110,14 +110,14 @@ def test_the_low_before_may_be_as_far_back_as_20_candles(back) -> None:
     entry = judged(MEAN_REVERSION, low_again(back))[LONG]
 
     assert entry.failed_rule is None
-    assert f"92 {back} candles ago, RSI 30.0 after 20.0" in entry.reasons[1]
+    assert f"92 {back} candle{'s' if back > 1 else ''} ago, RSI 30.0 after 20.0" in entry.reasons[1]
 
 
 def test_a_low_21_candles_ago_is_not_looked_at() -> None:
     entry = judged(MEAN_REVERSION, low_again(21))[LONG]
 
     assert entry.failed_rule == "divergence"
-    assert "low 90 after 95 1 candles ago, RSI 30.0 after 40.0" in entry.detail
+    assert "low 90 after 95 1 candle ago, RSI 30.0 after 40.0" in entry.detail
 
 
 def test_of_equal_lows_the_latest_counts() -> None:

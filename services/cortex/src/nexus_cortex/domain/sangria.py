@@ -11,6 +11,7 @@ from typing import Final
 
 from nexus_common.contracts.macro import MacroRead
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
+from nexus_cortex.domain.figures import candles_ago
 from nexus_market.candles import to_millis
 
 BTC: Final = Symbol("BTCUSDT")
@@ -114,7 +115,7 @@ class Mood:
         for back in range(1, FALL_CANDLES + 1):
             fall = falls.get(at - back * CANDLE_MS)
             if fall is not None:
-                return f"BTC fell {fall * 100:.2f} % in a 15m candle, {back - 1} candles ago"
+                return f"BTC fell {fall * 100:.2f} % in a 15m candle, {candles_ago(back - 1)}"
         return None
 
     def _flight(self, at: int) -> str | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nexus_common.contracts.signal import Action, ExitPlan
 from nexus_common.contracts.values import Timeframe
-from nexus_cortex.domain.figures import decimal_of
+from nexus_cortex.domain.figures import candles_ago, decimal_of
 from nexus_cortex.domain.strategies.strategy import (
     FEATURES_OF_A_SIGNAL,
     ExitParameters,
@@ -98,7 +98,7 @@ def _entry(
 
     def figures(row: int) -> str:
         return (
-            f"{edge} {price[row]:.6g} after {found.extreme[row]:.6g} {found.back[row]} candles ago, "
+            f"{edge} {price[row]:.6g} after {found.extreme[row]:.6g} {candles_ago(int(found.back[row]))}, "
             f"RSI {rsi[row]:.1f} after {found.rsi[row]:.1f}"
         )
 
