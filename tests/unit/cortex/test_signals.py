@@ -239,3 +239,5 @@ def test_what_somebody_had_by_hand_nobody_else_misses() -> None:
     assert (second.is_for("auto"), second.is_for("trend"), second.is_for("grid")) == (True, False, True)
     again = judge(proposal(), at=NOON + 2 * BAR, by_hand=("trend",))
     assert isinstance(history(by_hand, later, again)[-1], SignalWithheld)
+    nobody_follows = replace(later, auto=False)
+    assert isinstance(history(by_hand, nobody_follows)[-1], SignalWithheld)

@@ -105,7 +105,7 @@ def _judged(
     key = (proposal.strategy, proposal.action)
     ever, within = state.raised.get(key), state.within.get(key)
     # Who follows the regime must not miss an entry because somebody who does not had it first.
-    last = ever if hindrance is not None else within
+    last = within if hindrance is None and command.auto else ever
     if last is not None and last >= proposal.since:
         return _withheld(command, proposal, "once", f"raised for this situation at {last:%Y-%m-%d %H:%M}")
     had_by_hand = ever is not None and ever >= proposal.since
