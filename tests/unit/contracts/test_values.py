@@ -17,6 +17,7 @@ from nexus_common.contracts.values import (
     Number,
     Price,
     Quantity,
+    Shared,
     Side,
     Symbol,
     Timeframe,
@@ -32,6 +33,11 @@ from nexus_common.testing.generators import decimals, instants
 class Quote(Value):
     price: Price
     at: Instant
+
+
+class Terms(Shared):
+    side: Side
+    price: Price
 
 
 AT = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
@@ -82,6 +88,23 @@ def test_a_value_takes_no_unknown_field_and_does_not_change() -> None:
         Quote.model_validate({"price": "1", "at": AT, "volume": "1"})
     with pytest.raises(ValidationError, match="frozen"):
         Quote(price=Decimal(1), at=AT).__setattr__("price", Decimal(2))
+
+
+def test_a_shared_value_is_spelled_the_same_every_time() -> None:
+    terms = Terms(side=Side.BUY, price=Decimal("1E+2"))
+    spelled = [terms.model_dump(mode="json") for _ in range(2)]
+    assert spelled == [{"side": "buy", "price": "100"}] * 2
+    spelled[0]["price"] = "9"
+    assert terms.model_dump(mode="json")["price"] == "100"
+
+
+def test_what_a_shared_value_remembers_is_no_part_of_it() -> None:
+    known, other = (Terms(side=Side.BUY, price=Decimal(1)) for _ in range(2))
+    known.model_dump(mode="json")
+    assert known == other
+    assert known.model_copy(update={"price": Decimal(3)}).model_dump(mode="json")["price"] == "3"
+    assert known.model_dump()["side"] is Side.BUY
+    assert known.model_dump(mode="json", include={"price"}) == {"price": "1"}
 
 
 @given(decimals)

@@ -4,11 +4,11 @@ from decimal import Decimal as D
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from nexus_shield.domain.correlation import correlation
+from nexus_shield.domain.correlation import Closes, correlation
 
 
 def series(make, prices):
-    return {make.NOON + timedelta(minutes=15 * i): float(p) for i, p in enumerate(prices)}
+    return Closes({make.NOON + timedelta(minutes=15 * i): float(p) for i, p in enumerate(prices)})
 
 
 def zigzag(count, up=10, base=1000):
@@ -28,8 +28,14 @@ def test_what_moves_against_each_other_has_minus_one(make):
 def test_fifty_returns_need_fifty_one_common_bars(make):
     assert correlation(series(make, zigzag(50)), series(make, zigzag(50))) is None
     ours = series(make, zigzag(60))
-    theirs = {at: price for i, (at, price) in enumerate(ours.items()) if i % 5}
+    theirs = Closes({at: price for i, (at, price) in enumerate(ours.by_time.items()) if i % 5})
     assert correlation(ours, theirs) is None
+
+
+def test_bars_that_only_one_has_are_left_out(make):
+    ours = series(make, zigzag(80))
+    theirs = Closes({at: price for i, (at, price) in enumerate(ours.by_time.items()) if i % 5})
+    assert correlation(ours, theirs) == correlation(theirs, Closes(dict(theirs.by_time))) == D("1.000000")
 
 
 def test_only_the_last_fifty_returns_count(make):
@@ -51,8 +57,8 @@ def test_a_correlation_is_symmetric_and_within_one(a, b):
     from datetime import UTC, datetime
 
     start = datetime(2024, 3, 1, tzinfo=UTC)
-    ours = {start + timedelta(minutes=15 * i): float(p) for i, p in enumerate(a)}
-    theirs = {start + timedelta(minutes=15 * i): float(p) for i, p in enumerate(b)}
+    ours = Closes({start + timedelta(minutes=15 * i): float(p) for i, p in enumerate(a)})
+    theirs = Closes({start + timedelta(minutes=15 * i): float(p) for i, p in enumerate(b)})
     value = correlation(ours, theirs)
     assert value == correlation(theirs, ours)
     assert abs(value) <= 1

@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from itertools import pairwise
 from math import sqrt
 
 RETURNS = 50
 
 
-def correlation(ours: Mapping[datetime, float], theirs: Mapping[datetime, float]) -> Decimal | None:
-    """Pearson's correlation of the last 50 returns between closes that both have; None when they are fewer.
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Returns between the closes at `times`: how far each lies from their mean, and the sum of those squares."""
 
-    Both map a bar's close time to its close.
-    """
-    common = sorted(ours.keys() & theirs.keys())[-(RETURNS + 1) :]
-    if len(common) <= RETURNS:
-        return None
-    value = _pearson(_returns(ours, common), _returns(theirs, common))
-    return Decimal(f"{value:.6f}")
+    times: tuple[datetime, ...]
+    deviations: tuple[float, ...]
+    spread: float
 
 
-def _returns(closes: Mapping[datetime, float], times: Sequence[datetime]) -> list[float]:
-    return [closes[later] / closes[earlier] - 1.0 for earlier, later in pairwise(times)]
+@dataclass(frozen=True)
+class Closes:
+    """An instrument's closes by the close times of their bars."""
+
+    by_time: Mapping[datetime, float]
+
+    @cached_property
+    def last(self) -> Moves:
+        """The last 50 returns, looked at once for all instruments that have the same times."""
+        return self.moves(_last(self.by_time))
+
+    def moves(self, times: tuple[datetime, ...]) -> Moves:
+        returns = [self.by_time[later] / self.by_time[earlier] - 1.0 for earlier, later in pairwise(times)]
+        mean = _total(returns) / max(len(returns), 1)
+        deviations = tuple(each - mean for each in returns)
+        return Moves(times, deviations, _total([each * each for each in deviations]))
 
 
-def _pearson(xs: Sequence[float], ys: Sequence[float]) -> float:
+def correlation(ours: Closes, theirs: Closes) -> Decimal | None:
+    """Pearson's correlation of the last 50 returns between closes that both have; None when they are fewer."""
+    xs, ys = ours.last, theirs.last
+    if xs.times != ys.times:
+        common = _last(ours.by_time.keys() & theirs.by_time.keys())
+        xs, ys = ours.moves(common), theirs.moves(common)
+    return None if len(xs.times) <= RETURNS else Decimal(f"{_pearson(xs, ys):.6f}")
+
+
+def _last(times: Iterable[datetime]) -> tuple[datetime, ...]:
+    return tuple(sorted(times)[-(RETURNS + 1) :])
+
+
+def _pearson(xs: Moves, ys: Moves) -> float:
     """0 when one of them did not move at all."""
-    mean_x = _total(xs) / len(xs)
-    mean_y = _total(ys) / len(ys)
-    shared = _total([(x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)])
-    spread_x = _total([(x - mean_x) * (x - mean_x) for x in xs])
-    spread_y = _total([(y - mean_y) * (y - mean_y) for y in ys])
-    if spread_x == 0.0 or spread_y == 0.0:
+    if xs.spread == 0.0 or ys.spread == 0.0:
         return 0.0
-    return shared / (sqrt(spread_x) * sqrt(spread_y))
+    shared = _total([x * y for x, y in zip(xs.deviations, ys.deviations, strict=True)])
+    return shared / (sqrt(xs.spread) * sqrt(ys.spread))
 
 
 def _total(numbers: Sequence[float]) -> float:

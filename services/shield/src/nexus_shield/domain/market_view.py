@@ -6,7 +6,7 @@ A restarted process that hears those events again therefore knows exactly what o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -27,7 +27,7 @@ from nexus_common.contracts.market import (
 )
 from nexus_common.contracts.values import Symbol, Timeframe, Venue
 from nexus_shield.domain.black_swan import FallBar, FallReading, FallWatch, read_fall
-from nexus_shield.domain.correlation import RETURNS, correlation
+from nexus_shield.domain.correlation import RETURNS, Closes, correlation
 
 REFERENCE = Symbol("BTCUSDT")
 NO_BARS = FallWatch()
@@ -89,7 +89,7 @@ class MarketView:
     _watches: dict[Venue, FallWatch] = field(default_factory=dict)
     _falls: dict[UUID, Fall] = field(default_factory=dict)
     _compared: dict[tuple[Venue, Symbol, Symbol], Decimal | None] = field(default_factory=dict)
-    _closes15: dict[Key, Mapping[datetime, float]] = field(default_factory=dict)
+    _closes15: dict[Key, Closes] = field(default_factory=dict)
     _compared_at: int = 0
 
     def observe(self, event: MarketEvent, event_id: UUID) -> None:
@@ -216,11 +216,12 @@ class MarketView:
             self._compared[pair] = correlation(self._series(venue, one), self._series(venue, other))
         return self._compared[pair]
 
-    def _series(self, venue: Venue, symbol: Symbol) -> Mapping[datetime, float]:
+    def _series(self, venue: Venue, symbol: Symbol) -> Closes:
         """The closes of the last 15m bars by their close times."""
         key = (venue, symbol)
         if key not in self._closes15:
-            self._closes15[key] = {at: float(bar.close) for at, bar in self._bars15(venue, symbol)}
+            bars = self._bars15(venue, symbol)
+            self._closes15[key] = Closes({at: float(bar.close) for at, bar in bars})
         return self._closes15[key]
 
     def atr(self, venue: Venue, symbol: Symbol) -> Decimal | None:
