@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from nexus_common.contracts.limits import RiskSettings
 from nexus_common.contracts.trade import ExitReason
@@ -12,7 +13,7 @@ from nexus_common.contracts.values import Timeframe
 PEAK_STEP = Decimal("1.001")
 CALM = Decimal(2)
 WILD = Decimal("0.5")
-RESTING_STRATEGY = "shark"
+SHARK: Final = "shark"
 
 
 def cooldown(
@@ -28,7 +29,7 @@ def cooldown(
 
 def rest_until(settings: RiskSettings, strategy: str, reason: str, at: datetime) -> datetime | None:
     """Until when shark keeps away from an instrument that stopped it out."""
-    if strategy != RESTING_STRATEGY or reason not in (ExitReason.STOP, ExitReason.LIQUIDATION):
+    if strategy != SHARK or reason not in (ExitReason.STOP, ExitReason.LIQUIDATION):
         return None
     return at + settings.rest_bars * Timeframe.M15.duration
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from nexus_common.contracts.envelope import Envelope
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.risk import (
@@ -34,7 +36,7 @@ def note(envelope: Envelope[Event], world: World, account: Account, state: RiskS
         case TradeDeclined(trade_id=trade, reason=reason) | TradeAbandoned(trade_id=trade, reason=reason):
             return _release(trade, reason, envelope, world)
         case TradeEntered() as entered:
-            return _position(entered, envelope, world)
+            return _position(entered, entered.average_price, entered.complete, envelope, world)
         case LadderFilled() as filled:
             return _ladder(filled, envelope, world)
         case TradeReduced(trade_id=trade, quantity=left):
@@ -58,18 +60,24 @@ def _release(
     return ReleaseReservation(verdict_id, request_id, reason, envelope.occurred_at)
 
 
-def _position(entered: TradeEntered, envelope: Envelope[Event], world: World) -> NotePosition:
+def _position(
+    held: TradeEntered | LadderFilled,
+    average_price: Decimal,
+    complete: bool,
+    envelope: Envelope[Event],
+    world: World,
+) -> NotePosition:
     return NotePosition(
-        trade_id=entered.trade_id,
-        request_id=world.people.request_of(entered.trade_id),
-        venue=entered.venue,
-        symbol=entered.symbol,
-        direction=entered.direction,
-        strategy=entered.strategy,
-        quantity=entered.quantity,
-        entry_price=entered.average_price,
-        margin=entered.margin,
-        complete=entered.complete,
+        trade_id=held.trade_id,
+        request_id=world.people.request_of(held.trade_id),
+        venue=held.venue,
+        symbol=held.symbol,
+        direction=held.direction,
+        strategy=held.strategy,
+        quantity=held.quantity,
+        entry_price=average_price,
+        margin=held.margin,
+        complete=complete,
         at=envelope.occurred_at,
     )
 
@@ -78,19 +86,7 @@ def _ladder(filled: LadderFilled, envelope: Envelope[Event], world: World) -> Ri
     """What a ladder holds now, in its present direction; what it reserved stays reserved while its orders rest."""
     if filled.average_price is None or filled.quantity == 0:
         return NoteReduction(filled.trade_id, filled.quantity, envelope.occurred_at)
-    return NotePosition(
-        trade_id=filled.trade_id,
-        request_id=world.people.request_of(filled.trade_id),
-        venue=filled.venue,
-        symbol=filled.symbol,
-        direction=filled.direction,
-        strategy=filled.strategy,
-        quantity=filled.quantity,
-        entry_price=filled.average_price,
-        margin=filled.margin,
-        complete=False,
-        at=envelope.occurred_at,
-    )
+    return _position(filled, filled.average_price, False, envelope, world)
 
 
 def _result(closed: TradeClosed, world: World, account: Account, state: RiskState) -> NoteResult:

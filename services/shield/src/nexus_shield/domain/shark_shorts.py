@@ -14,9 +14,9 @@ from nexus_common.contracts.limits import RiskSettings
 from nexus_common.contracts.message import Event
 from nexus_common.contracts.signal import ExitPlan
 from nexus_common.contracts.values import Direction, Origin, Symbol, Timeframe, Venue
+from nexus_shield.domain.breaker import SHARK
 from nexus_shield.domain.world import World
 
-SHARK: Final = "shark"
 # Shark's own plan, in ATR: stop 1, target 3, trailing 1 after 1 R; its leverage hint and time stop.
 STOP_ATR: Final = Decimal(1)
 TARGET_ATR: Final = Decimal(3)
